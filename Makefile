@@ -1,0 +1,54 @@
+# `make` lists the commands. Every one of them sets up what it needs; the second time that takes no time.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON_IN_VENV := .venv/bin/python
+PACKAGES := ontology knowledge api worker portal
+CODE := $(PACKAGES) tests benchmarks migrations
+EXISTING_CODE = $(wildcard $(CODE))
+
+.PHONY: help install install-test run test check lint fix bench migrate migration openapi register shell
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install:
+	@ops/bootstrap.sh run
+
+install-test: install
+	@ops/bootstrap.sh test
+
+run: install ## start everything and print the address (PORT=8000 DATA_DIR=.data WEB_PROCESSES=1)
+	@$(PYTHON_IN_VENV) -m portal run --stop-with-parent
+
+test: check ## make check, then every test, the browser journeys included
+	@export CHROMIUM="$$(ops/find_chromium.sh)" && [ -n "$$CHROMIUM" ] && $(PYTHON_IN_VENV) -m pytest $(ARGS)
+
+check: install-test ## style, format, types and import rules
+	@.venv/bin/ruff check $(EXISTING_CODE)
+	@.venv/bin/ruff format --check $(EXISTING_CODE)
+	@.venv/bin/pyright
+	@.venv/bin/lint-imports
+
+lint: install-test ## style only
+	@.venv/bin/ruff check $(EXISTING_CODE)
+
+fix: install-test ## repair style and format
+	@.venv/bin/ruff check --fix $(EXISTING_CODE)
+	@.venv/bin/ruff format $(EXISTING_CODE)
+
+bench: install-test ## measure the API and search; results go to benchmarks/results
+	@$(PYTHON_IN_VENV) -m benchmarks $(ARGS)
+
+migrate: install ## bring the database to the newest migration
+	@$(PYTHON_IN_VENV) -m portal migrate
+
+migration: install ## write a new migration: make migration m="add things"
+	@test -n "$(m)" || { echo 'say what it does: make migration m="add things"'; exit 1; }
+	@$(PYTHON_IN_VENV) -m portal migration "$(m)"
+
+openapi: install ## print the OpenAPI document
+	@$(PYTHON_IN_VENV) -m portal openapi
+
+shell: install ## an asyncio prompt with the settings of this directory
+	@$(PYTHON_IN_VENV) -m portal shell

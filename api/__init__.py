@@ -1,0 +1,1 @@
+"""The programs' door: the REST API under `/v1`."""

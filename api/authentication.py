@@ -1,0 +1,199 @@
+"""From an Authorization header to an actor: form, key, organisation, limits; then the operation asks for its scope.
+
+Each process keeps the credentials it has seen, each under the epoch it was loaded at. The limit script compares that
+epoch in the round trip every request makes anyway, so a credential that has changed is never acted on.
+"""
+
+import time
+from collections import OrderedDict, deque
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ontology.actors import Actor
+from ontology.database import open_lookup, open_transaction
+from ontology.errors import (
+    ExpiredApiKey,
+    Flaw,
+    GroupArchived,
+    InvalidApiKey,
+    MissingApiKey,
+    PortalError,
+    RateLimitExceeded,
+)
+from ontology.events import record_event
+from ontology.ids import encode_id
+from ontology.keys import Credential, digest_key, find_credential
+from ontology.limits import Decision, Layer, Limiter, StaleCredential
+from ontology.redis_client import Redis, RedisError
+
+CREDENTIALS_MAX = 10_000
+STALE_TRIES = 3
+REDIS_REST_SECONDS = 1.0
+HEADER_LENGTH_MAX = 200
+
+
+class LocalLimiter:
+    """Stands in while Redis is away: a share of each organisation's minute, so all processes together stay under."""
+
+    def __init__(self, processes: int) -> None:
+        self._processes = processes
+        self._times: dict[str, deque[float]] = {}
+
+    def decide(self, credential: Credential, now: float) -> Decision:
+        limit = max(1, credential.org_requests_per_minute // self._processes)
+        if credential.requests_per_minute is not None:
+            limit = max(1, min(limit, credential.requests_per_minute // self._processes))
+        times = self._times.setdefault(str(credential.actor.org_id), deque())
+        while times and times[0] <= now - 60:
+            times.popleft()
+        admitted = len(times) < limit
+        if admitted:
+            times.append(now)
+        layers = (Layer("org-minute", limit, limit - len(times), 60, 60),)
+        wait = 0 if admitted else max(1, int(times[0] + 60 - now) + 1)
+        return Decision(admitted, layers, wait, "" if admitted else "org-minute", degraded=True)
+
+
+class Authenticator:
+    """Decides who asks and whether they may ask now."""
+
+    def __init__(self, engine: AsyncEngine, redis: Redis, *, pepper: str, processes: int) -> None:
+        self._engine = engine
+        self._redis = redis
+        self._pepper = pepper
+        self._known: OrderedDict[bytes, tuple[str, Credential]] = OrderedDict()
+        self._local = LocalLimiter(processes)
+        self._redis_rests_until = 0.0
+        self.limiter = Limiter(redis)
+
+    def forget_all(self) -> None:
+        """Drop every cached credential: the Redis server is not the one that vouched for them."""
+        self._known.clear()
+
+    async def authenticate(
+        self, header: str | None, now: datetime, request_id: str
+    ) -> tuple[Actor, Credential, Decision]:
+        """The actor behind a header, its request counted and admitted.
+
+        Raises:
+            MissingApiKey, InvalidApiKey, ExpiredApiKey, GroupArchived.
+            RateLimitRefused: over a limit; carries the decision for the headers.
+        """
+        digest = digest_key(read_bearer(header), self._pepper)
+        try:
+            actor, credential, decision = await self._decide(digest, now, request_id)
+        except RedisError:
+            self._redis_rests_until = time.monotonic() + REDIS_REST_SECONDS
+            self.forget_all()
+            actor, credential, decision = await self._decide_locally(digest, now, request_id)
+        if not decision.admitted:
+            await self._note_refusal(credential, decision, request_id)
+            raise RateLimitRefused(decision)
+        return actor, credential, decision
+
+    async def _decide(self, digest: bytes, now: datetime, request_id: str) -> tuple[Actor, Credential, Decision]:
+        if time.monotonic() < self._redis_rests_until:
+            raise RedisError("resting")
+        for _ in range(STALE_TRIES):
+            epoch, credential = self._known.get(digest) or await self._load(digest)
+            try:
+                actor = await self._admit(credential, now, request_id, cached_epoch=epoch)
+                return actor, credential, await self.limiter.decide(credential, epoch)
+            except StaleCredential:
+                self._known.pop(digest, None)
+        raise RedisError("the organisation's epoch does not come to rest")
+
+    async def _admit(self, credential: Credential, now: datetime, request_id: str, *, cached_epoch: str) -> Actor:
+        """A refusal is final only under the present epoch: a restored group or a new plan must count at once."""
+        try:
+            return credential.admit(now, request_id)
+        except PortalError as refusal:
+            if await self.limiter.read_epoch(credential.actor.org_id) != cached_epoch:
+                raise StaleCredential from None
+            await self._note_failure(credential, refusal, request_id)
+            raise
+
+    async def _decide_locally(
+        self, digest: bytes, now: datetime, request_id: str
+    ) -> tuple[Actor, Credential, Decision]:
+        async with open_lookup(self._engine, key_digest=digest.hex()) as session:
+            credential = await find_credential(session, digest)
+        if credential is None:
+            raise InvalidApiKey
+        actor = credential.admit(now, request_id)
+        return actor, credential, self._local.decide(credential, time.monotonic())
+
+    async def _load(self, digest: bytes) -> tuple[str, Credential]:
+        """Load a credential under the epoch read before it; a change in between makes it stale, not wrong."""
+        async with open_lookup(self._engine, key_digest=digest.hex()) as session:
+            first = await find_credential(session, digest)
+        if first is None:
+            raise InvalidApiKey
+        epoch = await self.limiter.read_epoch(first.actor.org_id)
+        async with open_lookup(self._engine, key_digest=digest.hex()) as session:
+            credential = await find_credential(session, digest)
+        if credential is None:
+            raise InvalidApiKey
+        self._known[digest] = (epoch, credential)
+        if len(self._known) > CREDENTIALS_MAX:
+            self._known.popitem(last=False)
+        return epoch, credential
+
+    async def _note_failure(self, credential: Credential, refusal: PortalError, request_id: str) -> None:
+        """The organisation sees that one of its keys was refused."""
+        expected = isinstance(refusal, (InvalidApiKey, ExpiredApiKey, GroupArchived))
+        if expected and await self._is_first(credential, "refused", 1):
+            await self._record(credential, "api_auth_failed", {"reason": refusal.code}, request_id)
+
+    async def _note_refusal(self, credential: Credential, decision: Decision, request_id: str) -> None:
+        """One event per key and minute; the request log has every refusal."""
+        if not decision.degraded and await self._is_first(credential, "limited", 60):
+            kind = "day" if decision.binding.endswith("day") else "minute"
+            await self._record(credential, "quota_exceeded", {"limitType": kind}, request_id)
+
+    async def _is_first(self, credential: Credential, what: str, seconds: int) -> bool:
+        """Whether this is the key's first refusal in a while: a flood of them must not become a flood of writes."""
+        mark = f"limit:{{{credential.actor.org_id}}}:{credential.actor.key_id}:{what}"
+        return bool(await self._redis.set(mark, b"1", ex=seconds, nx=True))
+
+    async def _record(self, credential: Credential, type: str, metadata: dict[str, str], request_id: str) -> None:
+        actor = credential.actor.for_request(request_id)
+        key_id = encode_id("thing", actor.key_id) if actor.key_id else ""
+        async with open_transaction(self._engine, actor) as session:
+            record_event(
+                session,
+                actor,
+                type,
+                group_id=actor.group_id,
+                target_id=key_id,
+                metadata={"keyId": key_id, "keyPrefix": credential.prefix} | metadata,
+            )
+
+
+class RateLimitRefused(RateLimitExceeded):
+    """A refusal by rate limit, with the decision the headers tell of."""
+
+    def __init__(self, decision: Decision) -> None:
+        layer = next((layer for layer in decision.layers if layer.name == decision.binding), None)
+        allowed = f"{layer.limit} requests in {layer.window_seconds} seconds" if layer else "the limit"
+        wait = decision.retry_after_seconds
+        super().__init__(
+            f"The limit `{decision.binding}` of {allowed} is used up; try again in {wait} seconds.",
+            retry_after_seconds=wait,
+        )
+        self.decision = decision
+
+
+def read_bearer(header: str | None) -> str:
+    """The key in an Authorization header.
+
+    Raises:
+        MissingApiKey: no header. InvalidApiKey: another scheme, or not one token.
+    """
+    if header is None:
+        raise MissingApiKey(flaws=[Flaw("header.Authorization", "is required", "send `Bearer <your key>`")])
+    scheme, _, key = header.partition(" ")
+    if scheme.lower() != "bearer" or not key or len(header) > HEADER_LENGTH_MAX:
+        raise InvalidApiKey
+    return key

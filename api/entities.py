@@ -1,0 +1,198 @@
+"""`/v1/entities`: things of every type through one resource."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from api import examples
+from api.operations import Call, NoBody, NoQuery, operation
+from api.parameters import PageQuery, QueryBoolean, QueryText
+from ontology import things
+from ontology.errors import (
+    Conflict,
+    GroupArchived,
+    InvalidProperties,
+    ManagedType,
+    NotFound,
+    QuotaExceeded,
+    UnknownType,
+)
+from ontology.ids import GroupId
+from ontology.pagination import Page
+from ontology.scopes import Scope
+from ontology.things import Status, Thing, ThingCreate, ThingFields, ThingUpdate, TypeName
+
+_TAG = "Entities"
+_PATH_ID = {"entityId": "thing"}
+_CREATE_ERRORS = (NotFound, GroupArchived, QuotaExceeded, UnknownType, ManagedType, InvalidProperties)
+
+
+class EntitiesQuery(PageQuery):
+    """Filters of the list of entities."""
+
+    type: TypeName | None = None
+    status: Status | None = None
+    q: Annotated[QueryText, Field(description="Words that the name or the texts hold or begin with.")] | None = None
+    group_id: Annotated[GroupId, Field(description="Only entities of this group.")] | None = None
+    include_deleted: Annotated[QueryBoolean, Field(description="Also deleted entities.")] = False
+
+
+@operation(
+    "POST",
+    "/v1/entities",
+    id="createEntity",
+    tag=_TAG,
+    scope=Scope.ENTITIES_WRITE,
+    body=ThingCreate,
+    answer=ThingFields,
+    status=201,
+    errors=_CREATE_ERRORS,
+    body_example=examples.ENTITY_CREATE,
+    answer_example=examples.ENTITY,
+)
+async def create_entity(call: Call[ThingCreate, NoQuery]) -> Thing:
+    """Create an entity.
+
+    In the key's group, or in `groupId` within the key's reach. New entities are drafts unless `status` says otherwise.
+    """
+    return await things.create_thing(call.session, call.actor, call.body)
+
+
+@operation(
+    "POST",
+    "/v1/entities/create",
+    id="createEntityAlias",
+    tag=_TAG,
+    scope=Scope.ENTITIES_WRITE,
+    body=ThingCreate,
+    answer=ThingFields,
+    status=201,
+    errors=_CREATE_ERRORS,
+    body_example=examples.ENTITY_CREATE,
+    answer_example=examples.ENTITY,
+)
+async def create_entity_alias(call: Call[ThingCreate, NoQuery]) -> Thing:
+    """Create an entity, in the published spelling.
+
+    The same as `POST /v1/entities`.
+    """
+    return await things.create_thing(call.session, call.actor, call.body)
+
+
+@operation(
+    "GET",
+    "/v1/entities",
+    id="listEntities",
+    tag=_TAG,
+    scope=Scope.ENTITIES_READ,
+    query=EntitiesQuery,
+    answer=ThingFields,
+    shape="page",
+    errors=(NotFound, UnknownType),
+    answer_example=examples.ENTITY,
+)
+async def list_entities(call: Call[NoBody, EntitiesQuery]) -> Page[Thing]:
+    """List entities.
+
+    Those of the key's group and every group below it, newest first.
+    """
+    query = call.query
+    return await things.list_things(
+        call.session,
+        call.actor,
+        call.page(query),
+        type=query.type,
+        status=query.status,
+        q=query.q,
+        group_id=query.group_id,
+        include_deleted=query.include_deleted,
+    )
+
+
+@operation(
+    "GET",
+    "/v1/entities/{entityId}",
+    id="getEntity",
+    tag=_TAG,
+    scope=Scope.ENTITIES_READ,
+    path_ids=_PATH_ID,
+    answer=ThingFields,
+    errors=(NotFound,),
+    answer_example=examples.ENTITY,
+)
+async def get_entity(call: Call[NoBody, NoQuery]) -> Thing:
+    """Get an entity.
+
+    Deleted ones too, with `deletedAt` set.
+    """
+    return await things.get_thing(call.session, call.actor, call.ids["entityId"])
+
+
+@operation(
+    "PATCH",
+    "/v1/entities/{entityId}",
+    id="updateEntity",
+    tag=_TAG,
+    scope=Scope.ENTITIES_WRITE,
+    path_ids=_PATH_ID,
+    body=ThingUpdate,
+    answer=ThingFields,
+    errors=(NotFound, GroupArchived, ManagedType, Conflict, InvalidProperties),
+    body_example=examples.ENTITY_UPDATE,
+    answer_example=examples.ENTITY,
+)
+async def update_entity(call: Call[ThingUpdate, NoQuery]) -> Thing:
+    """Update an entity.
+
+    A JSON Merge Patch (RFC 7396): what is absent stays, a property set to `null` is removed.
+    """
+    return await things.update_thing(call.session, call.actor, call.ids["entityId"], call.body)
+
+
+@operation(
+    "DELETE",
+    "/v1/entities/{entityId}",
+    id="deleteEntity",
+    tag=_TAG,
+    scope=Scope.ENTITIES_DELETE,
+    path_ids=_PATH_ID,
+    answer=ThingFields,
+    errors=(NotFound, GroupArchived, ManagedType),
+    answer_example=examples.ENTITY,
+)
+async def delete_entity(call: Call[NoBody, NoQuery]) -> Thing:
+    """Delete an entity.
+
+    It is archived, leaves every list, and can be restored; its connections are deleted with it.
+    """
+    return await things.delete_thing(call.session, call.actor, call.ids["entityId"])
+
+
+@operation(
+    "POST",
+    "/v1/entities/{entityId}/restore",
+    id="restoreEntity",
+    tag=_TAG,
+    scope=Scope.ENTITIES_WRITE,
+    path_ids=_PATH_ID,
+    answer=ThingFields,
+    errors=(NotFound, GroupArchived, ManagedType, Conflict, QuotaExceeded),
+    answer_example=examples.ENTITY,
+)
+async def restore_entity(call: Call[NoBody, NoQuery]) -> Thing:
+    """Restore an entity.
+
+    A deleted or archived entity becomes active again; its connections stay deleted.
+    """
+    return await things.restore_thing(call.session, call.actor, call.ids["entityId"])
+
+
+handlers = [
+    create_entity,
+    create_entity_alias,
+    list_entities,
+    get_entity,
+    update_entity,
+    delete_entity,
+    restore_entity,
+]

@@ -1,0 +1,150 @@
+"""Ids and rows the OpenAPI document shows as examples; one cast, so that they agree with one another."""
+
+from typing import Any
+
+_AT = 1_795_500_000_000
+ORG = "group_01jd8kq3v5e9ra7t2m4xw6yz0c"
+GROUP = "group_01jd8kt6x7f0sb8v3n5yz7a01d"
+KEY = "thing_01jd8kq3wmk4n8p2r6t0v3x5z7"
+ACCOUNT = "thing_01jd8kq3w0h2k6m9p3s7v1x4y8"
+COURSE = "thing_01jd8m0a1c3e5g7j9m2p4r6t8v"
+LESSON = "thing_01jd8m0b2d4f6h8k0n3q5s7v9x"
+REQUEST = "req_0c3e5g7j9m2p4r6t8v1x3z5b"
+
+WHOAMI: dict[str, Any] = {
+    "organisation": {"_id": ORG, "name": "Riverside Academy", "handle": "k7m2x9q4ra", "plan": "starter"},
+    "group": {"_id": ORG, "name": "Riverside Academy"},
+    "key": {
+        "_id": KEY,
+        "name": "First key",
+        "prefix": "gck4FxKW",
+        "scopes": ["entities:read", "entities:write"],
+        "expiresAt": None,
+    },
+    "actor": {"_id": ACCOUNT, "type": "service_account"},
+}
+GROUP_CREATE: dict[str, Any] = {"name": "Evening school", "type": "business"}
+GROUP_ROW: dict[str, Any] = {
+    "_id": GROUP,
+    "parentGroupId": ORG,
+    "slug": "evening-school-4f1c2a",
+    "name": "Evening school",
+    "type": "business",
+    "description": None,
+    "metadata": {},
+    "settings": {"visibility": "private", "joinPolicy": "invite_only"},
+    "status": "active",
+    "createdAt": _AT,
+    "updatedAt": _AT,
+    "archivedAt": None,
+    "createdBy": ACCOUNT,
+}
+ENTITY_CREATE: dict[str, Any] = {
+    "type": "course",
+    "name": "Introduction to Botany",
+    "properties": {"title": "Introduction to Botany", "price": 49, "currency": "EUR"},
+    "status": "published",
+}
+ENTITY_UPDATE: dict[str, Any] = {"properties": {"price": 39}}
+ENTITY: dict[str, Any] = {
+    "_id": COURSE,
+    "groupId": ORG,
+    "type": "course",
+    "name": "Introduction to Botany",
+    "properties": {"title": "Introduction to Botany", "price": 49, "currency": "EUR"},
+    "status": "published",
+    "createdAt": _AT,
+    "updatedAt": _AT,
+    "deletedAt": None,
+    "createdBy": ACCOUNT,
+}
+CONNECTION_CREATE: dict[str, Any] = {"relationshipType": "part_of", "fromId": LESSON, "toId": COURSE}
+CONNECTION: dict[str, Any] = {
+    "_id": "connection_01jd8m3x4z6b8d0f2h5k7n9q1s",
+    "groupId": ORG,
+    "relationshipType": "part_of",
+    "metadata": {},
+    "strength": None,
+    "validFrom": None,
+    "validTo": None,
+    "createdAt": _AT,
+    "updatedAt": _AT,
+    "deletedAt": None,
+    "createdBy": ACCOUNT,
+    "fromId": LESSON,
+    "toId": COURSE,
+}
+EVENT: dict[str, Any] = {
+    "_id": "event_01jd8m0a1ef5h7k9n2q4s6v8x0",
+    "groupId": ORG,
+    "type": "thing_created",
+    "actorId": ACCOUNT,
+    "targetId": COURSE,
+    "timestamp": _AT,
+    "metadata": {"thingType": "course", "entityName": "Introduction to Botany", "status": "published"},
+    "requestId": REQUEST,
+}
+API_KEY_CREATE: dict[str, Any] = {"name": "Dashboard", "preset": "read-only"}
+API_KEY: dict[str, Any] = {
+    "_id": KEY,
+    "groupId": ORG,
+    "applicationId": "thing_01jd8kq3vzg1j5m8p2r6t9w3x7",
+    "name": "Dashboard",
+    "prefix": "gck4FxKW",
+    "scopes": ["entities:read", "events:read", "quota:view"],
+    "rateLimit": None,
+    "status": "active",
+    "expiresAt": None,
+    "lastUsedAt": None,
+    "lastUsedIp": None,
+    "createdAt": _AT,
+    "revokedAt": None,
+    "createdBy": ACCOUNT,
+}
+QUOTA: dict[str, Any] = {
+    "plan": "starter",
+    "limits": {
+        "requestsPerMinute": 60,
+        "requestsPerDay": 10000,
+        "maxGroupsPerOrg": 10,
+        "maxEntitiesPerGroup": 1000,
+    },
+    "usage": {"requestsThisMinute": 3, "requestsToday": 41, "groups": 2, "entities": 17},
+}
+DOCUMENT_CREATE: dict[str, Any] = {
+    "title": "Refund policy",
+    "text": "# Refunds\n\nA course is refunded in full within 14 days.",
+    "visibility": "subtree",
+}
+DOCUMENT: dict[str, Any] = {
+    "_id": "knowledge_01jd8m5a6c8e0g3j5m7p9r2t4v",
+    "groupId": ORG,
+    "kind": "page",
+    "title": "Refund policy",
+    "format": "markdown",
+    "externalId": None,
+    "url": None,
+    "visibility": "subtree",
+    "labels": [],
+    "version": 1,
+    "createdAt": _AT,
+    "updatedAt": _AT,
+    "deletedAt": None,
+    "createdBy": ACCOUNT,
+    "status": "pending",
+}
+SEARCH: dict[str, Any] = {"query": "my key stopped working", "limit": 3}
+HIT: dict[str, Any] = {
+    "kind": "error",
+    "documentId": "knowledge_01jd8kq4a6c8e0g3j5m7p9r2t4",
+    "externalId": "errors/expired_api_key",
+    "title": "The API key has expired",
+    "headingPath": ["How to fix it"],
+    "url": "/docs/errors/expired_api_key#how-to-fix-it",
+    "text": "Create a new key on the keys page; an expired key cannot be extended.",
+    "highlights": ["key"],
+    "score": 0.912,
+    "method": None,
+    "path": None,
+    "operationId": None,
+}

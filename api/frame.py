@@ -1,0 +1,193 @@
+"""Around every request: its id, its headers, its line in the request log, and what no route should have to see.
+
+Plain ASGI and outermost, so that it also frames what the framework itself refuses.
+"""
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+from litestar.types import ASGIApp, Message, Receive, Send
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.logging import get_logger
+from api.problems import encode_problem, problem_headers
+from api.services import Services
+from ontology.actors import Actor
+from ontology.database import open_duty
+from ontology.errors import Flaw, InvalidRequest, PayloadTooLarge, PortalError, UriTooLong
+from ontology.ids import ALPHABET, encode_id, new_id
+from ontology.limits import Decision
+from ontology.records import utc_now
+from ontology.redis_client import RedisError
+from ontology.request_log import LogEntry, append_entry, describe_entry, store_entries
+
+URI_LENGTH_MAX = 8_000
+HEADERS_MAX = 100
+BODY_BYTES_MAX = 10_000_000
+API_PREFIX = "/v1/"
+# An ASGI connection scope; the specification leaves its values open.
+HttpScope = Any
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})|%00", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_log = get_logger(__name__)
+
+
+def make_request_id() -> str:
+    return "req_" + "".join(secrets.choice(ALPHABET) for _ in range(24))
+
+
+def limit_headers(decision: Decision) -> list[tuple[bytes, bytes]]:
+    """`RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers) for every layer, tightest first."""
+    layers = sorted(decision.layers, key=lambda layer: layer.remaining / layer.limit)
+    policy = ", ".join(f'"{layer.name}";q={layer.limit};w={layer.window_seconds}' for layer in layers)
+    present = ", ".join(f'"{layer.name}";r={layer.remaining};t={layer.reset_seconds}' for layer in layers)
+    headers = [(b"ratelimit-policy", policy.encode()), (b"ratelimit", present.encode())]
+    if decision.degraded:
+        headers.append((b"ratelimit-mode", b"degraded"))
+    return headers
+
+
+class Frame:
+    """The outermost ASGI application."""
+
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self._app = app
+        self._services = services
+        self._trusted = frozenset(services.settings.trusted_proxies)
+        self._writing: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, scope: HttpScope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state: dict[str, Any] = {"request_id": make_request_id(), "client_ip": self._client_ip(scope)}
+        scope["state"] = state
+        watch = _Watch(scope, send)
+        if (refusal := find_frame_flaw(scope)) is not None:
+            await self._refuse(scope, watch, refusal)
+        else:
+            await self._app(scope, receive, watch.send)
+        if scope["path"].startswith(API_PREFIX):
+            self._log_request(scope, watch)
+
+    async def close(self) -> None:
+        """Wait for entries still being written."""
+        if self._writing:
+            await asyncio.wait(self._writing, timeout=5)
+
+    async def _refuse(self, scope: HttpScope, watch: "_Watch", refusal: PortalError) -> None:
+        request_id = scope["state"]["request_id"]
+        body = encode_problem(refusal, public_url=self._services.settings.public_url, request_id=request_id)
+        headers = [(name.encode(), value.encode()) for name, value in problem_headers(refusal).items()]
+        headers.append((b"content-length", str(len(body)).encode()))
+        start: Message = {"type": "http.response.start", "status": refusal.status, "headers": headers}  # pyright: ignore
+        await watch.send(start)
+        await watch.send({"type": "http.response.body", "body": body, "more_body": False})
+
+    def _client_ip(self, scope: HttpScope) -> str:
+        """The nearest address that is not a trusted proxy; forwarding headers of strangers change nothing."""
+        client = scope.get("client")
+        address = client[0] if client else ""
+        if address not in self._trusted:
+            return address
+        values = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        hops = [hop.strip() for hop in b",".join(values).decode("latin-1").split(",") if hop.strip()]
+        return next((hop for hop in reversed(hops) if hop not in self._trusted), address)
+
+    def _log_request(self, scope: HttpScope, watch: "_Watch") -> None:
+        """Behind the answer; the task is held, since the event loop itself would not hold it."""
+        actor: Actor | None = scope["state"].get("actor")
+        if actor is None:
+            _log.info("refused %s %s %s", watch.status, scope["method"], scope["path"][:200])
+            return
+        task = asyncio.create_task(self._write(watch.describe(actor)))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def _write(self, entry: LogEntry) -> None:
+        """Through Redis; straight to the database while Redis is away."""
+        try:
+            await append_entry(self._services.redis, entry)
+        except RedisError:
+            try:
+                async with open_duty(self._services.engine, "request_log") as session:
+                    await store_entries(session, [describe_entry(entry)])
+            except (SQLAlchemyError, OSError) as error:
+                _log.error("a request could not be logged: %s", entry.request_id, exc_info=error)
+
+
+class _Watch:
+    """Adds the headers every answer has, and remembers what the log wants to know."""
+
+    def __init__(self, scope: HttpScope, send: Send) -> None:
+        self._scope = scope
+        self._send = send
+        self._started = time.perf_counter()
+        self._at = utc_now()
+        self._bytes = 0
+        self._latency_ms = 0.0
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = list(message.get("headers", []))
+            headers.append((b"x-request-id", self._scope["state"]["request_id"].encode()))
+            decision: Decision | None = self._scope["state"].get("decision")
+            if decision is not None:
+                headers.extend(limit_headers(decision))
+            message["headers"] = headers
+        elif message["type"] == "http.response.body":
+            self._bytes += len(message.get("body", b""))
+            self._latency_ms = (time.perf_counter() - self._started) * 1000
+        await self._send(message)
+
+    def describe(self, actor: Actor) -> LogEntry:
+        scope = self._scope
+        return LogEntry(
+            id=new_id(),
+            org_id=actor.org_id,
+            group_id=actor.group_id,
+            key_id=actor.key_id,
+            actor_id=actor.id,
+            key_thing_id=encode_id("thing", actor.key_id) if actor.key_id else None,
+            at=self._at,
+            request_id=scope["state"]["request_id"],
+            method=scope["method"],
+            endpoint=_CONTROL.sub("?", scope["path"])[:500],
+            status=self.status,
+            latency_ms=self._latency_ms,
+            payload_bytes=self._bytes,
+            ip=scope["state"]["client_ip"],
+            user_agent=_read_agent(scope),
+        )
+
+
+def find_frame_flaw(scope: HttpScope) -> PortalError | None:
+    """What is refused before routing: addresses and headers no operation could mean."""
+    raw_path: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogatepass")
+    query: bytes = scope.get("query_string", b"")
+    if len(raw_path) + len(query) > URI_LENGTH_MAX:
+        return UriTooLong()
+    if _BAD_ESCAPE.search(raw_path) or "\x00" in scope["path"] or "�" in scope["path"]:
+        return InvalidRequest(flaws=[Flaw("path", "is not a valid address", "percent-encode UTF-8 text")])
+    if len(scope["headers"]) > HEADERS_MAX:
+        return InvalidRequest(flaws=[Flaw("header", f"there are more than {HEADERS_MAX} headers", "send fewer")])
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > BODY_BYTES_MAX:
+            return PayloadTooLarge()
+    return None
+
+
+def _read_agent(scope: HttpScope) -> str:
+    agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
+    return _CONTROL.sub("?", agent.decode("latin-1"))[:300]
+
+
+def frame_with(services: Services) -> Callable[[ASGIApp], Frame]:
+    """For the assembly: wraps the application in a frame."""
+    return lambda app: Frame(app, services)

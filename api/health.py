@@ -1,0 +1,46 @@
+"""`/health/live` and `/health/ready`: whether the process runs, and whether it can serve."""
+
+import asyncio
+from typing import Any
+
+from litestar import Request, Response, get
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.services import Services
+from ontology.database import check_database
+from ontology.errors import SearchUnavailable
+from ontology.redis_client import RedisError
+
+CHECK_SECONDS = 2.0
+
+
+@get("/health/live", opt={"public": True})
+async def live() -> dict[str, str]:
+    """The process runs."""
+    return {"status": "live"}
+
+
+@get("/health/ready", opt={"public": True})
+async def ready(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
+    """The parts a request needs answer; search may still be loading, and is told apart."""
+    services: Services = request.app.state.services
+    database, redis, search = await asyncio.gather(
+        _answers(check_database(services.engine)),
+        _answers(services.redis.ping()),  # pyright: ignore[reportUnknownMemberType]
+        _answers(services.knowledge.ping()),
+    )
+    parts = {"database": database, "redis": redis, "search": search}
+    able = database and redis
+    body = {"status": "ready" if able else "unready", "parts": parts}
+    return Response(body, status_code=200 if able else 503, headers={} if able else {"retry-after": "2"})
+
+
+async def _answers(check: Any) -> bool:
+    try:
+        await asyncio.wait_for(check, CHECK_SECONDS)
+    except (SQLAlchemyError, RedisError, SearchUnavailable, OSError, TimeoutError):
+        return False
+    return True
+
+
+handlers = [live, ready]

@@ -1,0 +1,326 @@
+"""The OpenAPI 3.1 document, made from the operations themselves, so that it cannot say what they do not do."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from api.examples import REQUEST
+from api.operations import Operation
+from api.problems import MEDIA_TYPE, describe_problem
+from ontology.errors import (
+    ExpiredApiKey,
+    GroupArchived,
+    IdempotencyInFlight,
+    IdempotencyKeyReused,
+    InsufficientScope,
+    InternalError,
+    InvalidApiKey,
+    InvalidCursor,
+    InvalidId,
+    InvalidJson,
+    InvalidRequest,
+    MissingApiKey,
+    NotFound,
+    PayloadTooLarge,
+    PortalError,
+    RateLimitExceeded,
+    ServiceUnavailable,
+    UnsupportedMediaType,
+    UriTooLong,
+)
+from ontology.vocabulary import CONNECTION_TYPES, GROUP_TYPES, THING_TYPES
+
+VERSION = "1.0.0"
+_TAGS = {
+    "Organisation": "Whose key it is, what is left of its limits, and the vocabulary.",
+    "Groups": "Who owns: the tree below an organisation.",
+    "Entities": "What exists: things of every type.",
+    "Connections": "How things, people and groups relate.",
+    "Events": "What happened, every API call included.",
+    "Knowledge": "What things mean: search by meaning, and an organisation's own documents.",
+    "API keys": "Keys that are shown once and dead when revoked.",
+}
+# Every operation can give these.
+_COMMON = (
+    InvalidRequest,
+    MissingApiKey,
+    InvalidApiKey,
+    ExpiredApiKey,
+    GroupArchived,
+    UriTooLong,
+    RateLimitExceeded,
+    InternalError,
+    ServiceUnavailable,
+)
+_PROBLEM: dict[str, Any] = {
+    "type": "object",
+    "description": "A refusal (RFC 9457).",
+    "required": ["type", "title", "status", "detail", "code", "requestId", "errors", "troubleshoot"],
+    "additionalProperties": False,
+    "properties": {
+        "type": {"type": "string", "format": "uri", "description": "The page about this code."},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What to do next."},
+        "code": {"type": "string"},
+        "requestId": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["location", "message", "fix"],
+                "additionalProperties": False,
+                "properties": {
+                    "location": {"type": "string", "examples": ["body.name"]},
+                    "message": {"type": "string"},
+                    "fix": {"type": "string"},
+                },
+            },
+        },
+        "troubleshoot": {"type": "string", "format": "uri", "description": "A search for this error."},
+    },
+}
+
+
+def build_document(operations: Sequence[Operation], *, public_url: str) -> dict[str, Any]:
+    """The whole document as plain data."""
+    schemas = _build_schemas(operations)
+    paths: dict[str, dict[str, Any]] = {}
+    for about in operations:
+        paths.setdefault(about.path, {})[about.method.lower()] = _build_operation(about, public_url)
+    used = {about.tag for about in operations}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "ONE API",
+            "version": VERSION,
+            "summary": "A backend in six dimensions, walled off per organisation and searchable by meaning.",
+            "description": "Groups, people, things, connections, events and knowledge. Every request needs an API key.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            "contact": {"name": "ONE", "url": public_url},
+        },
+        "servers": [{"url": public_url}],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items() if name in used],
+        "security": [{"apiKey": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "apiKey": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key: `org_<handle>_key_<secret>`.",
+                }
+            },
+            "headers": _HEADERS,
+            "schemas": schemas,
+        },
+    }
+
+
+_HEADERS: dict[str, Any] = {
+    "X-Request-Id": {"description": "The id of this call, also in its event.", "schema": {"type": "string"}},
+    "RateLimit-Policy": {"description": "Every limit that applies.", "schema": {"type": "string"}},
+    "RateLimit": {"description": "What is left of each limit, the tightest first.", "schema": {"type": "string"}},
+    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
+    "Idempotent-Replayed": {
+        "description": "`true` when the answer is that of an earlier request with the same key.",
+        "schema": {"type": "string"},
+    },
+}
+
+
+def list_errors(about: Operation) -> list[type[PortalError]]:
+    """Every refusal an operation can give, its own and those its parts bring."""
+    found: set[type[PortalError]] = {*_COMMON, *about.errors}
+    if about.scope is not None:
+        found.add(InsufficientScope)
+    if about.path_ids:
+        found |= {InvalidId, NotFound}
+    if about.shape == "page":
+        found.add(InvalidCursor)
+    if about.body is not None:
+        found |= {InvalidJson, PayloadTooLarge, UnsupportedMediaType}
+    if about.method == "POST":
+        found |= {IdempotencyInFlight, IdempotencyKeyReused}
+    return sorted(found, key=lambda error: (error.status, error.code))
+
+
+def _build_operation(about: Operation, public_url: str) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "operationId": about.id,
+        "tags": [about.tag],
+        "summary": about.summary,
+        "description": about.description or f"{about.summary}.",
+        "x-required-scope": about.scope,
+        "x-cost": 1,
+        "security": [{"apiKey": []}],
+    }
+    if parameters := _build_parameters(about):
+        entry["parameters"] = parameters
+    if about.body is not None:
+        content: dict[str, Any] = {"schema": _ref(about.body), "examples": {"default": {"value": about.body_example}}}
+        media_type = "application/merge-patch+json" if about.method == "PATCH" else "application/json"
+        entry["requestBody"] = {"required": True, "content": {"application/json": content, media_type: content}}
+    entry["responses"] = {str(about.status): _build_answer(about)} | _build_refusals(about, public_url)
+    return entry
+
+
+def _build_parameters(about: Operation) -> list[dict[str, Any]]:
+    parameters: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": f"A `{kind}_…` id.",
+            "schema": {"type": "string", "pattern": rf"^{kind}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$"},
+            "example": _example_id(about, name, kind),
+        }
+        for name, kind in about.path_ids.items()
+    ]
+    if about.query is not None:
+        schema = about.query.model_json_schema(by_alias=True, mode="validation")
+        definitions: dict[str, Any] = schema.get("$defs", {})
+        for name, field in schema.get("properties", {}).items():
+            parameters.append(_build_query_parameter(name, _flatten(field, definitions)))
+    if about.method == "POST":
+        parameters.append(
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": False,
+                "description": "Makes the request safe to repeat for 24 hours.",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[!-~]+$"},
+            }
+        )
+    return parameters
+
+
+def _flatten(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """A parameter that may be absent is not one that may be null."""
+    options = [option for option in field.get("anyOf", []) if option.get("type") != "null"]
+    flat = {key: value for key, value in field.items() if key not in ("anyOf", "title")}
+    if len(options) == 1:
+        flat = {**options[0], **flat}
+    if "$ref" in flat:
+        flat = {**definitions[flat.pop("$ref").rsplit("/", 1)[1]], **flat}
+    if flat.get("default", ...) is None:
+        flat.pop("default")
+    for name, proper in (("ge", "minimum"), ("le", "maximum")):
+        if name in flat:
+            flat[proper] = flat.pop(name)
+    return {key: value for key, value in flat.items() if key != "title"}
+
+
+def _build_query_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    description = schema.pop("description", f"Only rows with this {name}.")
+    if name in ("type", "relationshipType"):
+        schema.pop("examples", None)
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+
+
+def _example_id(about: Operation, name: str, kind: str) -> str:
+    example: Any = about.answer_example
+    found = example.get("_id") if isinstance(example, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return found if isinstance(found, str) and found.startswith(kind) else f"{kind}_01jd8kq3v5e9ra7t2m4xw6yz0c"
+
+
+def _build_answer(about: Operation) -> dict[str, Any]:
+    schema = _ref(about.answer) if about.answer is not None else {"type": "object"}
+    example = about.answer_example
+    if about.shape != "row":
+        properties: dict[str, Any] = {"data": {"type": "array", "items": schema}}
+        example = {"data": [example]}
+        if about.shape == "page":
+            properties["pagination"] = {"$ref": "#/components/schemas/Pagination"}
+            example |= {"pagination": {"nextCursor": None, "hasMore": False}}
+        schema = {"type": "object", "required": list(properties), "properties": properties}
+    headers = ["X-Request-Id", "RateLimit-Policy", "RateLimit"]
+    if about.method == "POST":
+        headers.append("Idempotent-Replayed")
+    return {
+        "description": "Created." if about.status == 201 else "Done.",
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
+        "content": {"application/json": {"schema": schema, "examples": {"default": {"value": example}}}},
+    }
+
+
+def _build_refusals(about: Operation, public_url: str) -> dict[str, Any]:
+    by_status: dict[int, list[type[PortalError]]] = {}
+    for error in list_errors(about):
+        by_status.setdefault(error.status, []).append(error)
+    refusals: dict[str, Any] = {}
+    for status, errors in by_status.items():
+        examples = {
+            error.code: {"value": describe_problem(error(), public_url=public_url, request_id=REQUEST)}
+            for error in errors
+        }
+        headers = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
+        if status in (429, 503):
+            headers["Retry-After"] = {"$ref": "#/components/headers/Retry-After"}
+        refusals[str(status)] = {
+            "description": " · ".join(f"`{error.code}`: {error.title}." for error in errors),
+            "headers": headers,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}},
+        }
+    return refusals
+
+
+def _ref(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{_schema_name(model)}"}
+
+
+def _schema_name(model: type[BaseModel]) -> str:
+    """The contract's names: things are entities there, and nowhere else."""
+    name = model.__name__.removesuffix("Fields")
+    return name.replace("Thing", "Entity").replace("Knowledge", "Document")
+
+
+def _build_schemas(operations: Sequence[Operation]) -> dict[str, Any]:
+    bodies = {about.body for about in operations if about.body is not None}
+    answers = {about.answer for about in operations if about.answer is not None}
+    wanted = [(model, "validation") for model in bodies] + [(model, "serialization") for model in answers]
+    wanted.sort(key=lambda pair: pair[0].__name__)
+    mapping, definitions = models_json_schema(wanted, by_alias=True)  # pyright: ignore[reportArgumentType]
+    names: dict[str, str] = {
+        str(reference["$ref"]).rsplit("/", 1)[1]: _schema_name(cast("type[BaseModel]", model))
+        for (model, _), reference in mapping.items()
+    }
+    defined: dict[str, Any] = definitions.get("$defs", {})
+    schemas = {names.get(name, name): _rename(schema, names) for name, schema in defined.items()}
+    _close_vocabulary(schemas)
+    schemas["Problem"] = _PROBLEM
+    schemas["Pagination"] = {
+        "type": "object",
+        "required": ["nextCursor", "hasMore"],
+        "properties": {
+            "nextCursor": {"type": ["string", "null"], "description": "Send it as `cursor` for the next page."},
+            "hasMore": {"type": "boolean"},
+        },
+    }
+    return dict(sorted(schemas.items()))
+
+
+def _rename(value: Any, names: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        items: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        renamed = {key: _rename(item, names) for key, item in items.items()}
+        if isinstance(renamed.get("$ref"), str):
+            name = renamed["$ref"].rsplit("/", 1)[1]
+            renamed["$ref"] = f"#/components/schemas/{names.get(name, name)}"
+        if isinstance(renamed.get("title"), str):
+            renamed.pop("title")
+        return renamed
+    if isinstance(value, list):
+        return [_rename(item, names) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    return value
+
+
+def _close_vocabulary(schemas: dict[str, Any]) -> None:
+    """The types a request may name are closed sets, which the vocabulary knows and the input models do not."""
+    generic = [name for name, kind in THING_TYPES.items() if not kind.is_managed]
+    schemas["EntityCreate"]["properties"]["type"]["enum"] = generic
+    relations = [name for name, kind in CONNECTION_TYPES.items() if not kind.is_managed]
+    schemas["ConnectionCreate"]["properties"]["relationshipType"]["enum"] = relations
+    schemas["GroupCreate"]["properties"]["type"]["enum"] = list(GROUP_TYPES)

@@ -1,0 +1,225 @@
+"""`/v1/whoami`, `/v1/quota` and `/v1/ontology`: who calls, what is left, and what there is."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from api import examples
+from api.operations import Call, NoBody, NoQuery, operation
+from ontology.groups import count_sub_groups, get_group, get_organisation
+from ontology.ids import GroupId, ThingId, encode_id
+from ontology.plans import PLAN_LIMITS
+from ontology.records import Moment
+from ontology.scopes import Scope
+from ontology.things import count_things
+from ontology.vocabulary import CONNECTION_TYPES, EVENT_TYPES, THING_TYPES
+
+_TAG = "Organisation"
+_UNLIMITED = -1
+
+
+class OrganisationName(BaseModel):
+    id: GroupId = Field(alias="_id")
+    name: str
+    handle: str
+    plan: str
+
+
+class GroupName(BaseModel):
+    id: GroupId = Field(alias="_id")
+    name: str
+
+
+class KeyName(BaseModel):
+    id: ThingId = Field(alias="_id")
+    name: str
+    prefix: str
+    scopes: list[str]
+    expiresAt: Moment | None  # noqa: N815 - the contract's names
+
+
+class ActorName(BaseModel):
+    id: str = Field(alias="_id")
+    type: str
+
+
+class WhoAmI(BaseModel):
+    """Whose key this is, and what it may do."""
+
+    organisation: OrganisationName
+    group: GroupName
+    key: KeyName
+    actor: ActorName
+
+
+class Limits(BaseModel):
+    """Allowances of the plan; -1 means without limit."""
+
+    requestsPerMinute: int  # noqa: N815 - the contract's names
+    requestsPerDay: int  # noqa: N815
+    maxGroupsPerOrg: int  # noqa: N815
+    maxEntitiesPerGroup: int  # noqa: N815
+
+
+class Usage(BaseModel):
+    """What is used: requests by the organisation, groups in it, entities in the key's reach."""
+
+    requestsThisMinute: int  # noqa: N815
+    requestsToday: int  # noqa: N815
+    groups: int
+    entities: int
+
+
+class Quota(BaseModel):
+    """The plan, its limits and what is used of them."""
+
+    plan: str
+    limits: Limits
+    usage: Usage
+
+
+class Vocabulary(BaseModel):
+    """Every type, and how many there are of each kind."""
+
+    counts: dict[str, int]
+    thingTypes: list[dict[str, Any]]  # noqa: N815
+    connectionTypes: list[dict[str, Any]]  # noqa: N815
+    eventTypes: list[dict[str, Any]]  # noqa: N815
+
+
+@operation(
+    "GET",
+    "/v1/whoami",
+    id="whoami",
+    tag=_TAG,
+    scope=None,
+    answer=WhoAmI,
+    answer_example=examples.WHOAMI,
+)
+async def whoami(call: Call[NoBody, NoQuery]) -> dict[str, Any]:
+    """Say whose key this is.
+
+    The organisation, the group the key reaches from, its scopes, and the service account it acts as.
+    """
+    actor, credential = call.actor, call.credential
+    organisation = await get_organisation(call.session, actor)
+    group = await get_group(call.session, actor, actor.group_id)
+    expires = credential.expires_at
+    return {
+        "organisation": {
+            "_id": encode_id("group", organisation.id),
+            "name": organisation.name,
+            "handle": organisation.handle,
+            "plan": organisation.plan,
+        },
+        "group": {"_id": encode_id("group", group.id), "name": group.name},
+        "key": {
+            "_id": encode_id("thing", actor.key_id) if actor.key_id else None,
+            "name": credential.key_name,
+            "prefix": credential.prefix,
+            "scopes": sorted(actor.scopes),
+            "expiresAt": int(expires.timestamp() * 1000) if expires else None,
+        },
+        "actor": {"_id": actor.id, "type": "service_account" if actor.id.startswith("thing_") else "person"},
+    }
+
+
+@operation(
+    "GET",
+    "/v1/quota",
+    id="getQuota",
+    tag=_TAG,
+    scope=Scope.QUOTA_VIEW,
+    answer=Quota,
+    answer_example=examples.QUOTA,
+)
+async def get_quota(call: Call[NoBody, NoQuery]) -> dict[str, Any]:
+    """Get limits and usage.
+
+    Requests are the organisation's over all its keys; -1 means without limit.
+    """
+    limits = PLAN_LIMITS[call.actor.plan]
+    minute, day = await call.services.authenticator.limiter.count_recent(call.credential)
+    return {
+        "plan": call.actor.plan,
+        "limits": {
+            "requestsPerMinute": call.credential.org_requests_per_minute,
+            "requestsPerDay": call.credential.org_requests_per_day,
+            "maxGroupsPerOrg": _or_unlimited(limits.sub_groups_max),
+            "maxEntitiesPerGroup": _or_unlimited(limits.things_per_group_max),
+        },
+        "usage": {
+            "requestsThisMinute": minute,
+            "requestsToday": day,
+            "groups": await count_sub_groups(call.session, call.actor),
+            "entities": await count_things(call.session, call.actor),
+        },
+    }
+
+
+@operation(
+    "GET",
+    "/v1/ontology",
+    id="getOntology",
+    tag=_TAG,
+    scope=None,
+    answer=Vocabulary,
+    answer_example={"counts": {}, "thingTypes": [], "connectionTypes": [], "eventTypes": []},
+)
+async def get_ontology(call: Call[NoBody, NoQuery]) -> dict[str, Any]:
+    """Get the vocabulary.
+
+    Every thing type with its properties, every connection type with its ends, every event type, and their counts.
+    """
+    return _VOCABULARY
+
+
+def _or_unlimited(maximum: int | None) -> int:
+    return _UNLIMITED if maximum is None else maximum
+
+
+def _describe_vocabulary() -> dict[str, Any]:
+    return {
+        "counts": {
+            "thingTypes": len(THING_TYPES),
+            "connectionTypes": len(CONNECTION_TYPES),
+            "eventTypes": len(EVENT_TYPES),
+        },
+        "thingTypes": [
+            {
+                "name": kind.name,
+                "category": kind.category,
+                "summary": kind.summary,
+                "policy": kind.policy,
+                "properties": [p for p in kind.properties if not p.get("sensitive")],
+            }
+            for kind in THING_TYPES.values()
+        ],
+        "connectionTypes": [
+            {
+                "name": kind.name,
+                "category": kind.category,
+                "summary": kind.summary,
+                "policy": kind.policy,
+                "repeatable": kind.repeatable,
+                "from": sorted(kind.sources),
+                "to": sorted(kind.targets),
+            }
+            for kind in CONNECTION_TYPES.values()
+        ],
+        "eventTypes": [
+            {
+                "name": kind.name,
+                "category": kind.category,
+                "summary": kind.summary,
+                "policy": kind.policy,
+                "required": list(kind.required),
+                "optional": list(kind.optional),
+            }
+            for kind in EVENT_TYPES.values()
+        ],
+    }
+
+
+_VOCABULARY = _describe_vocabulary()
+handlers = [whoami, get_quota, get_ontology]

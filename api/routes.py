@@ -1,0 +1,45 @@
+"""Every operation of the API, and the document that describes them."""
+
+from functools import cache
+from typing import Any
+
+from litestar import Request, Response, Router, get
+from litestar.handlers import HTTPRouteHandler
+
+from api import api_keys, connections, entities, events, groups, health, knowledge, organisation
+from api.openapi import build_document
+from api.operations import find_operations
+from api.problems import answer_problem
+from api.services import Services
+
+operation_handlers: list[HTTPRouteHandler] = [
+    *organisation.handlers,
+    *groups.handlers,
+    *entities.handlers,
+    *connections.handlers,
+    *events.handlers,
+    *knowledge.handlers,
+    *api_keys.handlers,
+]
+
+
+@cache
+def openapi_document(public_url: str) -> dict[str, Any]:
+    """The OpenAPI document of this program, served from `public_url`."""
+    return build_document(find_operations(operation_handlers), public_url=public_url)
+
+
+@get("/openapi.json", opt={"public": True}, sync_to_thread=False)
+def openapi_json(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
+    """The OpenAPI 3.1 document."""
+    services: Services = request.app.state.services
+    return Response(openapi_document(services.settings.public_url), media_type="application/json")
+
+
+def api_router() -> Router:
+    """All of the programs' door, with problem documents for every refusal."""
+    return Router(
+        "/",
+        route_handlers=[*operation_handlers, *health.handlers, openapi_json],
+        exception_handlers={Exception: answer_problem},
+    )

@@ -1,0 +1,106 @@
+"""JSON as RFC 8259 means it, and nothing that a database or another client would stumble over later.
+
+Refused with the place named: duplicate names, NaN and infinities, integers beyond 64 bits, NUL, lone surrogates, and
+nesting beyond 64 levels.
+"""
+
+import json
+from typing import Any, cast
+
+from ontology.errors import Flaw, InvalidJson
+
+DEPTH_MAX = 64
+INTEGER_MAX = 2**63 - 1
+INTEGER_DIGITS_MAX = 20
+
+
+def parse_json(body: bytes) -> Any:
+    """Parse a request body.
+
+    Raises:
+        InvalidJson: not JSON, or JSON that cannot be kept; `errors` names the place.
+    """
+    _check_depth(body)
+    try:
+        value = json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=_refuse_duplicates,
+            parse_constant=_refuse_constant,
+            parse_int=_parse_int,
+        )
+    except UnicodeDecodeError as error:
+        raise _invalid("body", f"byte {error.start} is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise _invalid("body", f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+    _check_values(value, "body")
+    return value
+
+
+def _invalid(location: str, message: str) -> InvalidJson:
+    return InvalidJson(flaws=[Flaw(location, message, "correct the JSON text")])
+
+
+def _check_depth(body: bytes) -> None:
+    """Before parsing, so that no parser recurses as deep as a stranger likes; brackets inside strings do not count."""
+    depth = 0
+    in_string = escaped = False
+    for byte in body:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_string = False
+        elif byte == 0x22:
+            in_string = True
+        elif byte in b"[{":
+            depth += 1
+            if depth > DEPTH_MAX:
+                raise _invalid("body", f"is nested more than {DEPTH_MAX} levels deep")
+        elif byte in b"]}":
+            depth -= 1
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _invalid("body", f"the name `{_shorten(twice)}` stands twice in one object")
+    return found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise _invalid("body", f"`{name}` is not JSON")
+
+
+def _parse_int(digits: str) -> int:
+    if len(digits) > INTEGER_DIGITS_MAX or abs(int(digits)) > INTEGER_MAX:
+        raise _invalid("body", "an integer is beyond 64 bits")
+    return int(digits)
+
+
+def _check_values(value: Any, location: str) -> None:
+    if isinstance(value, str):
+        _check_text(value, location)
+    elif isinstance(value, float) and value in (float("inf"), float("-inf")):
+        raise _invalid(location, "is beyond the range of a number")
+    elif isinstance(value, list):
+        for index, item in enumerate(cast("list[Any]", value)):
+            _check_values(item, f"{location}[{index}]")
+    elif isinstance(value, dict):
+        for name, item in cast("dict[str, Any]", value).items():
+            _check_text(name, location)
+            _check_values(item, f"{location}.{_shorten(name)}")
+
+
+def _check_text(value: str, location: str) -> None:
+    if "\x00" in value:
+        raise _invalid(location, "holds a NUL character")
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise _invalid(location, "holds a lone surrogate")
+
+
+def _shorten(name: str) -> str:
+    return name.encode("utf-8", "replace").decode()[:60]

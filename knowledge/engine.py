@@ -1,0 +1,169 @@
+"""The work of the knowledge process: one model, one index, and who goes first.
+
+Searches come before everything. Documents are embedded in small batches by one thread of lower priority, which
+waits, though not for ever, while a search is being answered.
+"""
+
+import os
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Protocol
+from uuid import UUID
+
+from knowledge.index.interface import Index, Point, document_point_id
+from knowledge.protocol import IndexedDocument, IndexedPassage, RankedDocument, SearchRequest, Stats
+from knowledge.queries import Query, read_query
+from knowledge.ranking import rank
+
+YIELD_TO_SEARCHES_SECONDS = 0.1
+BACKGROUND_NICENESS = 10
+POINTS_PER_WRITE = 200
+
+
+class Embeds(Protocol):
+    """What the engine needs of a model."""
+
+    name: str
+
+    def embed_query(self, text: str, owner: object = None) -> list[float]: ...
+
+    def embed_passages(self, texts: Sequence[str], before_batch: "BeforeBatch") -> list[list[float]]: ...
+
+
+class BeforeBatch(Protocol):
+    """Called between batches."""
+
+    def __call__(self) -> None: ...
+
+
+class Engine:
+    """Searches from many threads; writes from one at a time."""
+
+    def __init__(self, index: Index, embedder: Embeds) -> None:
+        self._index = index
+        self._embedder = embedder
+        self._idle = threading.Condition()
+        self._searching = 0
+        self._writing = threading.Lock()
+        self._searches = 0
+        self._embedded_texts = 0
+
+    def search(self, request: SearchRequest) -> list[RankedDocument]:
+        """The documents that answer best, within the scope."""
+        with self._idle:
+            self._searching += 1
+            self._searches += 1
+        try:
+            query = read_query(request.query)
+            return rank(self._index, query, self._embed(query, request.scope.org_id), request)
+        finally:
+            with self._idle:
+                self._searching -= 1
+                self._idle.notify_all()
+
+    def put(self, documents: Sequence[IndexedDocument]) -> None:
+        """Bring documents up to date; only passages whose content is new are embedded.
+
+        Older versions never overwrite newer ones, and repeating is harmless.
+        """
+        with self._writing:
+            held = self._index.versions([document.document_id for document in documents])
+            current = [entry for entry in documents if entry.version >= held.get(entry.document_id, 0)]
+            if not current:
+                return
+            vectors = self._embed_missing(current)
+            self._write(current, vectors)
+
+    def delete(self, document_ids: Sequence[UUID]) -> None:
+        """Forget documents; those unknown are none the worse."""
+        with self._writing:
+            self._index.delete_documents(document_ids)
+
+    def versions(self) -> dict[UUID, int]:
+        """What is held, for whoever compares it with the database."""
+        return self._index.versions()
+
+    def stats(self) -> Stats:
+        return Stats(
+            index_id=self._index.index_id,
+            model=self._embedder.name,
+            points=self._index.count(),
+            embedded_texts=self._embedded_texts,
+            searches=self._searches,
+        )
+
+    def close(self) -> None:
+        with self._writing:
+            self._index.close()
+
+    def _embed(self, query: Query, owner: UUID) -> list[float]:
+        vectors = [self._embedder.embed_query(text, owner) for text in query.texts]
+        return [sum(parts) / len(vectors) for parts in zip(*vectors, strict=True)]
+
+    def _embed_missing(self, documents: Sequence[IndexedDocument]) -> dict[UUID, list[float]]:
+        passages = [passage for document in documents for passage in document.passages]
+        present = self._index.find_points([passage.point_id for passage in passages])
+        missing = {entry.point_id: entry.text for entry in passages if entry.point_id not in present}
+        encoded = self._embedder.embed_passages(list(missing.values()), self._let_searches_pass)
+        self._embedded_texts += len(missing)
+        return dict(zip(missing, encoded, strict=True))
+
+    def _let_searches_pass(self) -> None:
+        with self._idle:
+            self._idle.wait_for(lambda: self._searching == 0, timeout=YIELD_TO_SEARCHES_SECONDS)
+
+    def _write(self, documents: Sequence[IndexedDocument], vectors: dict[UUID, list[float]]) -> None:
+        """New points first and stale ones last: a search in between finds the document either way."""
+        points: list[Point] = []
+        refreshed: list[Point] = []
+        for document in documents:
+            points.append(_document_point(document))
+            for passage in document.passages:
+                vector = vectors.get(passage.point_id)
+                point = _passage_point(document, passage, vector)
+                (refreshed if vector is None else points).append(point)
+        for start in range(0, len(points), POINTS_PER_WRITE):
+            self._index.upsert(points[start : start + POINTS_PER_WRITE])
+        self._index.refresh_payloads(refreshed)
+        for document in documents:
+            keep = {document_point_id(document.document_id), *(entry.point_id for entry in document.passages)}
+            self._index.delete_documents([document.document_id], keep)
+
+
+def lower_priority() -> None:
+    """Called once by the writing thread: on a busy machine the scheduler prefers the searches."""
+    with suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND_NICENESS)
+
+
+def _document_point(document: IndexedDocument) -> Point:
+    return Point(
+        id=document_point_id(document.document_id),
+        document_id=document.document_id,
+        passage_id=None,
+        org_id=document.org_id,
+        group_id=document.group_id,
+        group_ids=document.group_ids,
+        visibility=document.visibility,
+        kind=document.kind,
+        version=document.version,
+        words=document.words,
+        names=document.names,
+    )
+
+
+def _passage_point(document: IndexedDocument, passage: IndexedPassage, vector: list[float] | None) -> Point:
+    return Point(
+        id=passage.point_id,
+        document_id=document.document_id,
+        passage_id=passage.passage_id,
+        org_id=document.org_id,
+        group_id=document.group_id,
+        group_ids=document.group_ids,
+        visibility=document.visibility,
+        kind=document.kind,
+        version=document.version,
+        words=passage.words,
+        vector=vector,
+    )

@@ -1,0 +1,1 @@
+"""The vector index: the only package that knows Qdrant."""

@@ -1,0 +1,212 @@
+"""The index embedded in this process: Qdrant Edge, one shard in one directory, owned by one process.
+
+Beside the shard lies a manifest that says what the shard was made for. When schema or model differ, or the
+shard cannot be opened, it is thrown away and begun anew with another ``index_id``: all is in the database.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import qdrant_edge
+from qdrant_edge import (
+    Distance,
+    EdgeConfig,
+    EdgeShard,
+    EdgeSparseVectorParams,
+    EdgeVectorParams,
+    Filter,
+    HasIdCondition,
+    IdfParams,
+    KeywordIndexParams,
+    Modifier,
+    PayloadSelector,
+    Query,
+    QueryRequest,
+    ScrollRequest,
+    SearchParams,
+    UpdateOperation,
+)
+
+from knowledge.index.filters import FilterBuilder
+from knowledge.index.interface import (
+    DENSE,
+    DOCUMENT_WORDS,
+    PASSAGE_WORDS,
+    PAYLOAD_INDEXES,
+    SCHEMA_VERSION,
+    Candidate,
+    IndexUnavailable,
+    Point,
+    SearchScope,
+)
+from knowledge.index.sparse import point_words, query_words
+
+logger = logging.getLogger(__name__)
+
+SCROLL_POINTS = 1_000
+_HYDRATION_KEYS = PayloadSelector.Include(["document_id", "passage_id"])
+
+
+class EdgeIndex:
+    """An open shard. Closing it, or the end of the process, frees the directory."""
+
+    def __init__(self, directory: Path, *, model: str, dimensions: int) -> None:
+        """Open the index of this model, or begin a new one.
+
+        Raises:
+            IndexUnavailable: another process owns the directory.
+        """
+        self._filters = FilterBuilder(qdrant_edge, lambda ids: HasIdCondition(point_ids=set(ids)))
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = _lock_directory(directory)
+        wanted: dict[str, Any] = {"schema": SCHEMA_VERSION, "model": model, "dimensions": dimensions}
+        opened = _open_existing(directory, wanted)
+        self._index_id, self._shard = opened or _begin(directory, wanted)
+
+    @property
+    def index_id(self) -> str:
+        return self._index_id
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        if points:
+            self._shard.update(UpdateOperation.upsert_points([_to_edge(point) for point in points]))
+
+    def find_points(self, point_ids: Iterable[UUID]) -> set[UUID]:
+        records = self._shard.retrieve(list(point_ids), with_payload=False, with_vector=False)
+        return {UUID(str(record.id)) for record in records}
+
+    def refresh_payloads(self, points: Sequence[Point]) -> None:
+        for point in points:
+            self._shard.update(UpdateOperation.overwrite_payload([point.id], point.payload))
+
+    def delete_documents(self, document_ids: Iterable[UUID], keep: Iterable[UUID] = ()) -> None:
+        chosen: Filter = self._filters.documents(document_ids, keep)
+        self._shard.update(UpdateOperation.delete_points_by_filter(chosen))
+
+    def versions(self, document_ids: Iterable[UUID] | None = None) -> dict[UUID, int]:
+        chosen: Filter = self._filters.whole_documents(document_ids)
+        keys = PayloadSelector.Include(["document_id", "version"])
+        found: dict[UUID, int] = {}
+        offset: object = None
+        while True:
+            records, offset = self._shard.scroll(
+                ScrollRequest(offset=offset, limit=SCROLL_POINTS, filter=chosen, with_payload=keys)  # pyright: ignore[reportArgumentType]
+            )
+            for record in records:
+                payload = record.payload or {}
+                found[UUID(payload["document_id"])] = int(payload["version"])
+            if offset is None:
+                return found
+
+    def search_dense(
+        self, vector: Sequence[float], scope: SearchScope, kinds: Sequence[str], limit: int
+    ) -> list[Candidate]:
+        visible: Filter = self._filters.visible(scope, kinds, "passage")
+        return self._query(Query.Nearest(list(vector), using=DENSE), visible, limit)
+
+    def search_words(
+        self, words: str, scope: SearchScope, kinds: Sequence[str], limit: int, *, whole_documents: bool
+    ) -> list[Candidate]:
+        sparse = query_words(words)
+        if sparse is None:
+            return []
+        visible: Filter = self._filters.visible(scope, kinds, "document" if whole_documents else "passage")
+        nearest = Query.Nearest(sparse, using=DOCUMENT_WORDS if whole_documents else PASSAGE_WORDS)
+        return self._query(nearest, visible, limit, SearchParams(idf=IdfParams(corpus=visible)))
+
+    def find_names(self, names: Sequence[str], scope: SearchScope, kinds: Sequence[str], limit: int) -> list[Candidate]:
+        if not names:
+            return []
+        named: Filter = self._filters.named(names, scope, kinds)
+        request = ScrollRequest(limit=limit, filter=named, with_payload=_HYDRATION_KEYS)
+        records, _ = self._shard.scroll(request)
+        return [_to_candidate(record.payload, 1.0) for record in records]
+
+    def count(self) -> int:
+        return self._shard.info().points_count
+
+    def declared_indexes(self) -> set[str]:
+        """The payload keys that have an index."""
+        return set(self._shard.info().payload_schema)
+
+    def tidy(self) -> None:
+        """Merge segments and drop deleted points; searches go on meanwhile."""
+        self._shard.optimize()
+        self._shard.flush()
+
+    def close(self) -> None:
+        self._shard.flush()
+        self._shard.close()
+        os.close(self._lock)
+
+    def _query(self, query: Query, chosen: Filter, limit: int, params: SearchParams | None = None) -> list[Candidate]:
+        request = QueryRequest(limit=limit, query=query, filter=chosen, params=params, with_payload=_HYDRATION_KEYS)
+        return [_to_candidate(point.payload, point.score) for point in self._shard.query(request)]
+
+
+def _lock_directory(directory: Path) -> int:
+    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise IndexUnavailable(f"another process owns the index in {directory}") from None
+    return lock
+
+
+def _open_existing(directory: Path, wanted: Mapping[str, Any]) -> tuple[str, EdgeShard] | None:
+    """The shard that is there, if it was made for what is wanted and can be opened."""
+    try:
+        manifest = json.loads((directory / "manifest.json").read_text())
+        index_id = str(manifest.pop("index_id"))
+    except (OSError, ValueError, KeyError, AttributeError):
+        return None
+    if manifest != wanted:
+        return None
+    try:
+        return index_id, EdgeShard.load(str(directory / "shard"))
+    except Exception:  # the engine raises plain Exception, whatever is wrong with its files
+        logger.exception("the index in %s cannot be opened and is begun anew", directory)
+        return None
+
+
+def _begin(directory: Path, wanted: Mapping[str, Any]) -> tuple[str, EdgeShard]:
+    """A new shard; its manifest is written last, so one that was begun halfway is begun again."""
+    manifest, path = directory / "manifest.json", directory / "shard"
+    manifest.unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(mode=0o700)
+    sparse = {name: EdgeSparseVectorParams(modifier=Modifier.Idf) for name in (PASSAGE_WORDS, DOCUMENT_WORDS)}
+    dense = {DENSE: EdgeVectorParams(size=int(wanted["dimensions"]), distance=Distance.Cosine)}
+    shard = EdgeShard.create(str(path), EdgeConfig(vectors=dense, sparse_vectors=sparse))
+    for key, kind in PAYLOAD_INDEXES.items():
+        shard.update(UpdateOperation.create_field_index(key, KeywordIndexParams(is_tenant=kind == "tenant")))
+    shard.flush()
+    index_id = str(uuid4())
+    draft = directory / "manifest.new"
+    draft.write_text(json.dumps({**wanted, "index_id": index_id}))
+    draft.replace(manifest)
+    return index_id, shard
+
+
+def _to_edge(point: Point) -> qdrant_edge.Point:
+    vectors: dict[str, Any] = {}
+    if point.vector is not None:
+        vectors[DENSE] = list(point.vector)
+    words = point_words(point)
+    if words is not None:
+        vectors[DOCUMENT_WORDS if point.part == "document" else PASSAGE_WORDS] = words
+    return qdrant_edge.Point(point.id, vectors, point.payload)
+
+
+def _to_candidate(payload: Mapping[str, Any] | None, score: float) -> Candidate:
+    payload = payload or {}
+    passage_id = payload.get("passage_id")
+    return Candidate(UUID(payload["document_id"]), UUID(passage_id) if passage_id else None, score)

@@ -1,0 +1,158 @@
+"""What the rest of the program knows of the vector index: ids go in, ids and scores come out, never text.
+
+The scope is part of every search, applied before ranking, so what a caller may not see neither appears nor
+shifts the scores of what appears. The index can be rebuilt from the database at any time.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID, uuid5
+
+SCHEMA_VERSION = 1
+DENSE, PASSAGE_WORDS, DOCUMENT_WORDS = "dense", "passage_words", "document_words"
+POINT_NAMESPACE = UUID("6f1f0f6e-6c0b-5d83-9a6d-0d6e2b7a4c11")
+
+# Every key a filter names, with its kind of index; the contract suite compares it with what is declared.
+PAYLOAD_INDEXES: Mapping[str, str] = {
+    "org_id": "tenant",
+    "group_id": "keyword",
+    "group_ids": "keyword",
+    "visibility": "keyword",
+    "kind": "keyword",
+    "document_id": "keyword",
+    "part": "keyword",
+    "names": "keyword",
+}
+
+
+class IndexUnavailable(Exception):
+    """The index cannot answer now: locked by another process, away, or damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One entry of the index: a passage (with ``vector``) or a document as a whole (with ``names``).
+
+    ``group_ids`` are the document's group and its ancestors. ``words`` is matched by BM25: for a passage the
+    passage's, for a document the page's with its title weighted.
+    """
+
+    id: UUID
+    document_id: UUID
+    passage_id: UUID | None
+    org_id: UUID
+    group_id: UUID
+    group_ids: tuple[UUID, ...]
+    visibility: str
+    kind: str
+    version: int
+    words: str
+    vector: Sequence[float] | None = None
+    names: tuple[str, ...] = ()
+
+    @property
+    def part(self) -> str:
+        return "document" if self.passage_id is None else "passage"
+
+    @property
+    def payload(self) -> dict[str, object]:
+        """What is stored beside the vectors, all of it filterable or needed to hydrate."""
+        return {
+            "part": self.part,
+            "document_id": str(self.document_id),
+            "passage_id": str(self.passage_id) if self.passage_id else None,
+            "org_id": str(self.org_id),
+            "group_id": str(self.group_id),
+            "group_ids": [str(group_id) for group_id in self.group_ids],
+            "visibility": self.visibility,
+            "kind": self.kind,
+            "version": self.version,
+            "names": list(self.names),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SearchScope:
+    """What one caller may see: public content, documents of its group and the groups below, and those
+    marked ``subtree`` in the groups above. ``within`` narrows to one group and the groups below it."""
+
+    org_id: UUID
+    group_id: UUID
+    ancestor_ids: tuple[UUID, ...] = ()
+    within: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One point that matched. ``passage_id`` is ``None`` when the document matched as a whole."""
+
+    document_id: UUID
+    passage_id: UUID | None
+    score: float
+
+
+class Index(Protocol):
+    """One collection. All methods block and may be called from several threads."""
+
+    @property
+    def index_id(self) -> str:
+        """Changes whenever the index begins anew, empty; whoever fills it compares."""
+        ...
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Write points; repeating is harmless.
+
+        On return the next search sees them, and they survive a killed process.
+        """
+        ...
+
+    def find_points(self, point_ids: Iterable[UUID]) -> set[UUID]:
+        """Those of the ids that are present."""
+        ...
+
+    def refresh_payloads(self, points: Sequence[Point]) -> None:
+        """Replace what is stored beside the vectors of points that are present; vectors stay."""
+        ...
+
+    def delete_documents(self, document_ids: Iterable[UUID], keep: Iterable[UUID] = ()) -> None:
+        """Delete all points of the documents, save those in ``keep``."""
+        ...
+
+    def versions(self, document_ids: Iterable[UUID] | None = None) -> dict[UUID, int]:
+        """Version of each document held, or of those asked for."""
+        ...
+
+    def search_dense(
+        self, vector: Sequence[float], scope: SearchScope, kinds: Sequence[str], limit: int
+    ) -> list[Candidate]:
+        """Passages by cosine similarity, best first; no kinds means all."""
+        ...
+
+    def search_words(
+        self, words: str, scope: SearchScope, kinds: Sequence[str], limit: int, *, whole_documents: bool
+    ) -> list[Candidate]:
+        """Passages, or whole documents, by BM25 with the word statistics of what the scope may see."""
+        ...
+
+    def find_names(self, names: Sequence[str], scope: SearchScope, kinds: Sequence[str], limit: int) -> list[Candidate]:
+        """Documents that carry one of the names exactly."""
+        ...
+
+    def count(self) -> int:
+        """Points held."""
+        ...
+
+    def close(self) -> None:
+        """Write what is pending and let go of the files or the connection."""
+        ...
+
+
+def document_point_id(document_id: UUID) -> UUID:
+    """The id of the point that stands for a whole document."""
+    return uuid5(POINT_NAMESPACE, f"document:{document_id}")
+
+
+def passage_point_id(document_id: UUID, content_hash: str, occurrence: int = 0) -> UUID:
+    """The id of a passage's point. It names the content, so a point that is present has the right vector."""
+    return uuid5(POINT_NAMESPACE, f"passage:{document_id}:{content_hash}:{occurrence}")

@@ -1,0 +1,234 @@
+"""Bringing the index up to date with the database, and the database with the platform's own sources.
+
+The database is the truth. A document whose ``indexed_version`` is behind its ``version`` is pending; indexing it
+stores its passages as rows, sends it to the knowledge process, and marks it. Every step may be repeated: ids
+follow from content, so what is unchanged is neither rewritten nor embedded again, and a crash loses nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from knowledge.client import KnowledgeClient
+from knowledge.indexing import DocumentSource, PreparedDocument, Splitter
+from knowledge.sources import SourceDocument, read_platform
+from ontology.actors import PLATFORM_ORG_ID, platform_actor
+from ontology.database import open_duty, open_transaction
+from ontology.errors import PortalError
+from ontology.knowledge_items import KnowledgeItem, Visibility, claim_pending
+from ontology.records import GroupClosure, utc_now
+
+logger = logging.getLogger(__name__)
+
+DUTY = "indexing"
+# Few at a time: a customer's new document waits for one batch of the platform's, not for all of them.
+DOCUMENTS_PER_BATCH = 8
+# One indexer at a time in the whole installation: there is one embedding thread to keep busy.
+_INDEXER_LOCK = 7_241_905_331
+
+
+async def ingest_platform(
+    engine: AsyncEngine, directory: Path, errors: Sequence[type[PortalError]], openapi: Mapping[str, Any]
+) -> int:
+    """Store the platform's pages, error codes and operations; returns how many changed.
+
+    Unchanged ones are not touched, those whose source is gone are deleted. ``index_pending`` does the rest.
+    """
+    sources = await asyncio.to_thread(read_platform, directory, errors, openapi)
+    async with open_transaction(engine, platform_actor()) as session:
+        query = select(KnowledgeItem).where(
+            col(KnowledgeItem.org_id) == PLATFORM_ORG_ID,
+            col(KnowledgeItem.knowledge_type) == "document",
+            col(KnowledgeItem.deleted_at).is_(None),
+        )
+        held = {(row.kind, row.external_id): row for row in (await session.exec(query.with_for_update())).all()}
+        changed = [source for source in sources if not _is_current(held.get((source.kind, source.external_id)), source)]
+        for source in changed:
+            session.add(_store(held.get((source.kind, source.external_id)), source))
+        present = {(source.kind, source.external_id) for source in sources}
+        gone = [row for identity, row in held.items() if identity not in present]
+        for row in gone:
+            row.deleted_at = row.updated_at = utc_now()
+            row.version += 1
+        return len(changed) + len(gone)
+
+
+async def index_pending(
+    engine: AsyncEngine, client: KnowledgeClient, splitter: Splitter, *, limit: int = DOCUMENTS_PER_BATCH
+) -> int:
+    """Index a batch of pending documents, customers' before the platform's; returns how many were dealt with.
+
+    Call it until it returns 0. With several workers one indexes and the others return 0 at once.
+
+    Raises:
+        SearchUnavailable: the knowledge process is away; the documents stay pending.
+    """
+    async with _duty(engine) as lock:
+        if not (await lock.exec(select(func.pg_try_advisory_xact_lock(_INDEXER_LOCK)))).one():
+            return 0
+        sources, deleted = await _claim(engine, limit)
+        if deleted:
+            await client.delete(list(deleted))
+            await _forget(engine, deleted)
+        if sources:
+            await _index(engine, client, splitter, sources)
+        return len(sources) + len(deleted)
+
+
+async def reconcile(engine: AsyncEngine, client: KnowledgeClient) -> int:
+    """Compare the index with the database and mark as pending what it lacks; returns how many.
+
+    For the start of the worker, and whenever ``stats().index_id`` has changed: an index that was lost or made for
+    another model is then filled again. Points of documents that no longer exist are deleted.
+    """
+    held = await client.versions()
+    async with _duty(engine) as session:
+        query = select(KnowledgeItem.id, KnowledgeItem.indexed_version).where(
+            col(KnowledgeItem.knowledge_type) == "document", col(KnowledgeItem.deleted_at).is_(None)
+        )
+        live = dict((await session.exec(query)).all())
+        behind = [key for key, version in live.items() if version > 0 and held.get(key) != version]
+        if behind:
+            chosen = col(KnowledgeItem.id).in_(behind)
+            await session.exec(update(KnowledgeItem).where(chosen).values(indexed_version=0))
+    stray = [document_id for document_id in held if document_id not in live]
+    if stray:
+        await client.delete(stray)
+    return len(behind)
+
+
+async def _claim(engine: AsyncEngine, limit: int) -> tuple[list[DocumentSource], dict[UUID, int]]:
+    """Pending documents with their groups, and the versions of those that were deleted."""
+    async with _duty(engine) as session:
+        rows = await claim_pending(session, limit)
+        deleted = {row.id: row.version for row in rows if row.deleted_at is not None}
+        alive = [row for row in rows if row.deleted_at is None]
+        ancestors = await _ancestors(session, {row.group_id for row in alive})
+        return [_to_source(row, ancestors.get(row.group_id, (row.group_id,))) for row in alive], deleted
+
+
+async def _ancestors(session: AsyncSession, group_ids: set[UUID]) -> dict[UUID, tuple[UUID, ...]]:
+    """Each group with its ancestors, itself included."""
+    query = (
+        select(GroupClosure.descendant_id, GroupClosure.ancestor_id)
+        .where(col(GroupClosure.descendant_id).in_(group_ids))
+        .order_by(col(GroupClosure.depth))
+    )
+    found: dict[UUID, tuple[UUID, ...]] = {}
+    for group_id, ancestor_id in (await session.exec(query)).all():
+        found[group_id] = (*found.get(group_id, ()), ancestor_id)
+    return found
+
+
+async def _index(
+    engine: AsyncEngine, client: KnowledgeClient, splitter: Splitter, sources: Sequence[DocumentSource]
+) -> None:
+    """Rows first, points next, stale rows last: a search in between finds text for whatever it finds."""
+    prepared = [(source, await asyncio.to_thread(_prepare, splitter, source)) for source in sources]
+    async with _duty(engine) as session:
+        for source, document in prepared:
+            await _store_passages(session, source, document)
+    await client.put([document.indexed for _, document in prepared])
+    async with _duty(engine) as session:
+        for source, document in prepared:
+            await _finish(session, source, document)
+
+
+def _prepare(splitter: Splitter, source: DocumentSource) -> PreparedDocument:
+    """The prepared document; one that defeats the splitter is found by its title, and holds up no other."""
+    try:
+        return splitter.prepare(source)
+    except Exception:
+        logger.exception("the document %s cannot be split", source.document_id)
+        return splitter.prepare(replace(source, text="", kind="endpoint", details={}))
+
+
+async def _store_passages(session: AsyncSession, source: DocumentSource, document: PreparedDocument) -> None:
+    """Write the passages that are new, and the order of those that stay."""
+    query = select(KnowledgeItem).where(
+        col(KnowledgeItem.document_id) == source.document_id, col(KnowledgeItem.knowledge_type) == "chunk"
+    )
+    held = {row.id: row for row in (await session.exec(query)).all()}
+    for entry in document.passages:
+        row = held.get(entry.id) or KnowledgeItem(
+            org_id=source.org_id,
+            group_id=source.group_id,
+            knowledge_type="chunk",
+            kind=source.kind,
+            document_id=source.document_id,
+            text=entry.passage.text,
+            content_hash=entry.content_hash,
+            created_by=platform_actor().id,
+        )
+        row.id = entry.id
+        row.title = source.title
+        row.visibility = source.visibility
+        row.position = entry.passage.position
+        row.heading_path = list(entry.passage.heading_path)
+        row.anchor = entry.passage.anchor or None
+        session.add(row)
+
+
+async def _finish(session: AsyncSession, source: DocumentSource, document: PreparedDocument) -> None:
+    """Drop the passages that are no longer part, and mark the version as indexed unless it was deleted since."""
+    kept = [entry.id for entry in document.passages]
+    stale = (col(KnowledgeItem.document_id) == source.document_id) & col(KnowledgeItem.id).not_in(kept)
+    await session.exec(delete(KnowledgeItem).where(stale))
+    own = col(KnowledgeItem.id) == source.document_id
+    await session.exec(update(KnowledgeItem).where(own).values(indexed_version=source.version))
+
+
+async def _forget(engine: AsyncEngine, deleted: Mapping[UUID, int]) -> None:
+    async with _duty(engine) as session:
+        await session.exec(delete(KnowledgeItem).where(col(KnowledgeItem.document_id).in_(list(deleted))))
+        for document_id, version in deleted.items():
+            own = col(KnowledgeItem.id) == document_id
+            await session.exec(update(KnowledgeItem).where(own).values(indexed_version=version))
+
+
+def _duty(engine: AsyncEngine) -> AbstractAsyncContextManager[AsyncSession]:
+    return open_duty(engine, DUTY)
+
+
+def _to_source(row: KnowledgeItem, group_ids: tuple[UUID, ...]) -> DocumentSource:
+    return DocumentSource(
+        document_id=row.id,
+        org_id=row.org_id,
+        group_id=row.group_id,
+        group_ids=group_ids,
+        visibility=row.visibility,
+        kind=row.kind,
+        version=row.version,
+        title=row.title,
+        text=row.text,
+        external_id=row.external_id,
+        details=row.metadata_,
+    )
+
+
+def _is_current(row: KnowledgeItem | None, source: SourceDocument) -> bool:
+    return row is not None and row.content_hash == source.content_hash
+
+
+def _store(row: KnowledgeItem | None, source: SourceDocument) -> KnowledgeItem:
+    """The document's row as its source has it: changed in a new version, or new."""
+    if row is None:
+        row = KnowledgeItem(org_id=PLATFORM_ORG_ID, group_id=PLATFORM_ORG_ID, version=0, created_by=platform_actor().id)
+    row.kind, row.external_id = source.kind, source.external_id
+    row.title, row.text, row.url = source.title, source.text, source.url
+    row.visibility = Visibility.PUBLIC
+    row.metadata_ = source.details
+    row.content_hash = source.content_hash
+    row.updated_at = utc_now()
+    row.version += 1
+    return row

@@ -1,0 +1,95 @@
+"""From lists of points to one list of documents: the arithmetic of the search, and all its weights.
+
+The weights were chosen by measurement on judged questions: evidence of the three best passages 1, 1/4, 1/9 gains
+up to .04 nDCG@10 over the best alone; normalised scores fused per document gain up to .13 over fused ranks.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from knowledge.index.interface import Candidate, Index, SearchScope
+from knowledge.protocol import RankedDocument, SearchRequest
+from knowledge.queries import Query
+
+EVIDENCE_WEIGHTS = (1.0, 1 / 4, 1 / 9)
+DENSE_WEIGHT, PASSAGE_WORDS_WEIGHT, DOCUMENT_WORDS_WEIGHT = 0.5, 0.25, 0.25
+NORMALISED_DOCUMENTS = 100
+CANDIDATE_PASSAGES = 300
+SCORE_DIGITS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one list says of a document: its score, and the passage that speaks loudest."""
+
+    score: float
+    passage_id: UUID | None
+
+
+def rank(index: Index, query: Query, vector: Sequence[float], request: SearchRequest) -> list[RankedDocument]:
+    """The best documents for a query: those named exactly first, then by fused evidence."""
+    scope, kinds = request.scope, request.kinds
+    dense = gather_evidence(index.search_dense(vector, scope, kinds, CANDIDATE_PASSAGES))
+    passages = gather_evidence(index.search_words(query.words, scope, kinds, CANDIDATE_PASSAGES, whole_documents=False))
+    documents = gather_evidence(
+        index.search_words(query.words, scope, kinds, NORMALISED_DOCUMENTS, whole_documents=True)
+    )
+    scores = fuse((DENSE_WEIGHT, dense), (PASSAGE_WORDS_WEIGHT, passages), (DOCUMENT_WORDS_WEIGHT, documents))
+    named = _named(index, query, scope, kinds)
+    order = sorted(scores.keys() | named, key=lambda found: (found in named, scores.get(found, 0.0)), reverse=True)
+    return [
+        RankedDocument(
+            document_id=found,
+            passage_id=_loudest(found, dense, passages),
+            score=1.0 if found in named else round(scores[found], SCORE_DIGITS),
+        )
+        for found in order[: request.limit]
+    ]
+
+
+def gather_evidence(candidates: Sequence[Candidate]) -> dict[UUID, Evidence]:
+    """Documents with the weighted sum of their three best scores, best first, at most a hundred.
+
+    A document with fewer candidates is credited with the lowest score of the list for the missing ones, which is
+    the most they can have scored: a short document is not worse for having few passages.
+    """
+    if not candidates:
+        return {}
+    floor = candidates[-1].score
+    found: dict[UUID, list[Candidate]] = {}
+    for candidate in candidates:
+        found.setdefault(candidate.document_id, []).append(candidate)
+    evidence: dict[UUID, Evidence] = {}
+    for document_id, own in found.items():
+        scores = [candidate.score for candidate in own[: len(EVIDENCE_WEIGHTS)]]
+        scores += [floor] * (len(EVIDENCE_WEIGHTS) - len(scores))
+        weighted = sum(weight * score for weight, score in zip(EVIDENCE_WEIGHTS, scores, strict=True))
+        evidence[document_id] = Evidence(weighted, own[0].passage_id)
+    ranked = sorted(evidence.items(), key=lambda entry: entry[1].score, reverse=True)
+    return dict(ranked[:NORMALISED_DOCUMENTS])
+
+
+def fuse(*lists: tuple[float, Mapping[UUID, Evidence]]) -> dict[UUID, float]:
+    """The weighted sum, per document, of its scores in each list scaled to between 0 and 1."""
+    fused: dict[UUID, float] = {}
+    for weight, evidence in lists:
+        if not evidence:
+            continue
+        scores = [entry.score for entry in evidence.values()]
+        lowest, spread = min(scores), max(scores) - min(scores)
+        for document_id, entry in evidence.items():
+            scaled = (entry.score - lowest) / spread if spread > 0 else 1.0
+            fused[document_id] = fused.get(document_id, 0.0) + weight * scaled
+    return fused
+
+
+def _named(index: Index, query: Query, scope: SearchScope, kinds: Sequence[str]) -> set[UUID]:
+    return {found.document_id for found in index.find_names(query.names, scope, kinds, NORMALISED_DOCUMENTS)}
+
+
+def _loudest(found: UUID, dense: Mapping[UUID, Evidence], passages: Mapping[UUID, Evidence]) -> UUID | None:
+    for evidence in (dense, passages):
+        if found in evidence:
+            return evidence[found].passage_id
+    return None

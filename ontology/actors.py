@@ -1,0 +1,71 @@
+"""Actors: who performs a request, and how far they reach.
+
+Every rule takes an actor and every query begins at it, so that a function cannot be called without saying for whom.
+"""
+
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+from ontology.errors import Flaw, InsufficientScope
+from ontology.ids import encode_id
+from ontology.plans import Plan
+from ontology.scopes import ALL_SCOPES, Scope
+
+PLATFORM_ORG_ID = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A person or a service account, acting in one group with a set of scopes.
+
+    Its reach is `group_id` and every group below it. `ancestor_ids` are the groups above, nearest first: they are not
+    within reach, but their documents marked `subtree` may be read.
+    """
+
+    id: str
+    org_id: UUID
+    group_id: UUID
+    scopes: frozenset[Scope]
+    plan: Plan = Plan.STARTER
+    key_id: UUID | None = None
+    request_id: str | None = None
+    ancestor_ids: tuple[UUID, ...] = field(default=())
+
+    def require(self, scope: Scope) -> None:
+        """Refuse unless the actor holds the scope.
+
+        Raises:
+            InsufficientScope: naming the scope that is missing.
+        """
+        if scope not in self.scopes:
+            flaw = Flaw("header.Authorization", f"the key lacks `{scope}`", f"use a key with `{scope}`")
+            raise InsufficientScope(f"This operation needs the scope `{scope}`.", flaws=[flaw])
+
+    def for_request(self, request_id: str) -> "Actor":
+        return replace(self, request_id=request_id)
+
+
+def platform_actor() -> Actor:
+    """The program itself, writing the platform's own knowledge."""
+    return Actor(
+        id=encode_id("group", PLATFORM_ORG_ID),
+        org_id=PLATFORM_ORG_ID,
+        group_id=PLATFORM_ORG_ID,
+        scopes=ALL_SCOPES,
+    )
+
+
+def anonymous_actor() -> Actor:
+    """A visitor who is not signed in: sees what is public, may change nothing."""
+    nobody = UUID(int=1)
+    return Actor(
+        id=encode_id("person", nobody),
+        org_id=nobody,
+        group_id=nobody,
+        scopes=frozenset({Scope.KNOWLEDGE_READ}),
+    )
+
+
+def owner_actor(org_id: UUID, person_id: UUID, plan: Plan = Plan.STARTER) -> Actor:
+    """An organisation's owner, who reaches the whole tree with every scope."""
+    return Actor(id=encode_id("person", person_id), org_id=org_id, group_id=org_id, scopes=ALL_SCOPES, plan=plan)

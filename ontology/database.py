@@ -1,0 +1,113 @@
+"""The one place that opens transactions, and with them wall two.
+
+Row-level security is forced on every table of a tenant and reads the settings a transaction states here: who acts
+(`app.org_id`, `app.group_id`), or, before there is an actor, the one secret it holds (`app.key_digest`,
+`app.session_digest`, `app.email`) or the one duty it does (`app.duty`). They end with the transaction, so a pooled
+connection carries nothing over. A transaction that states nothing sees nothing.
+"""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CursorResult, Executable, text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ontology.actors import Actor
+from ontology.settings import Settings
+
+STATEMENT_TIMEOUT_MS = 5_000
+LOCK_TIMEOUT_MS = 3_000
+POOL_WAIT_SECONDS = 5
+CONNECT_TIMEOUT_SECONDS = 5
+
+
+def driver_url(url: str) -> str:
+    """A libpq URL in the form SQLAlchemy wants."""
+    scheme, _, rest = url.partition("://")
+    return f"postgresql+psycopg://{rest}" if scheme in ("postgres", "postgresql") else url
+
+
+def create_engine(settings: Settings) -> AsyncEngine:
+    """The program's pool; connections are checked before use, so a restarted server costs no failed request."""
+    options = f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS}"
+    return create_async_engine(
+        driver_url(settings.database_url),
+        pool_size=settings.database_pool_size,
+        max_overflow=0,
+        pool_timeout=POOL_WAIT_SECONDS,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "options": options,
+            "application_name": "one",
+        },
+    )
+
+
+async def run_sql(
+    session: AsyncSession, statement: Executable, values: Mapping[str, Any] | None = None
+) -> CursorResult[Any]:
+    """Run a statement that is not a query for rows of a model, in the session's transaction."""
+    connection = await session.connection()
+    result: CursorResult[Any] = await connection.execute(statement, dict(values or {}))
+    return result
+
+
+async def state(session: AsyncSession, values: Mapping[str, str]) -> None:
+    """State who acts for the rest of this transaction; earlier statements of the same name are replaced."""
+    parts = ", ".join(f"set_config('app.{name}', :{name}, true)" for name in values)
+    await run_sql(session, text(f"SELECT {parts}"), values)
+
+
+async def state_actor(session: AsyncSession, actor: Actor) -> None:
+    """From here on the transaction acts as `actor`, and sees no more than that."""
+    await state(session, {"org_id": str(actor.org_id), "group_id": str(actor.group_id)})
+
+
+@asynccontextmanager
+async def whole_organisation(session: AsyncSession, actor: Actor) -> AsyncGenerator[None]:
+    """Widen wall two to the actor's organisation for one statement that counts or names it, then narrow it again.
+
+    For plan counts and the organisation's own name only; what is read here is never returned as a row.
+    """
+    await state(session, {"group_id": str(actor.org_id)})
+    yield
+    await state(session, {"group_id": str(actor.group_id)})
+
+
+async def lock_for_count(session: AsyncSession, subject: UUID) -> None:
+    """Make parallel transactions that count `subject` wait for one another until commit."""
+    await run_sql(session, text("SELECT pg_advisory_xact_lock(hashtextextended(:id, 0))"), {"id": str(subject)})
+
+
+@asynccontextmanager
+async def open_transaction(engine: AsyncEngine, actor: Actor) -> AsyncGenerator[AsyncSession]:
+    """One transaction acting as `actor`: committed at the end, rolled back if anything is raised."""
+    async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
+        await state_actor(session, actor)
+        yield session
+
+
+@asynccontextmanager
+async def open_lookup(engine: AsyncEngine, **secrets: str) -> AsyncGenerator[AsyncSession]:
+    """One transaction that knows one secret (`key_digest`, `session_digest`, `email`) and sees only its row."""
+    async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
+        await state(session, secrets)
+        yield session
+
+
+@asynccontextmanager
+async def open_duty(engine: AsyncEngine, duty: str) -> AsyncGenerator[AsyncSession]:
+    """One transaction of the worker, allowed just what the policies grant to `duty`."""
+    async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
+        await state(session, {"duty": duty})
+        yield session
+
+
+async def check_database(engine: AsyncEngine) -> None:
+    """One round trip; raises what the driver raises when the database is away."""
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT 1"))

@@ -1,0 +1,235 @@
+"""Groups: who owns. A root group is an organisation; below it a tree whose reach runs downwards only."""
+
+import re
+import secrets
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
+
+from pydantic import Field as PydanticField
+from sqlalchemy import ColumnElement, ForeignKeyConstraint, Index, Text, UniqueConstraint, Uuid, func, text
+from sqlalchemy import select as select_columns
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped
+from sqlmodel import Field, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ontology.actors import Actor
+from ontology.database import lock_for_count, run_sql, whole_organisation
+from ontology.errors import Flaw, GroupArchived, InvalidRequest, NotFound, QuotaExceeded, SlugTaken
+from ontology.events import record_event
+from ontology.ids import GroupId, encode_id, new_id
+from ontology.pagination import Page, PageRequest, describe_list, fetch_page
+from ontology.plans import PLAN_LIMITS
+from ontology.records import GroupClosure, Input, Moment, TenantRow, Timestamp, utc_now
+from ontology.vocabulary import GROUP_TYPES, unknown_type
+
+DEPTH_MAX = 10
+_HANDLE_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
+_HANDLE_LENGTH = 10
+ACTIVE, ARCHIVED = "active", "archived"
+
+
+class GroupFields(TenantRow):
+    """The public form of a group."""
+
+    group_column: ClassVar[str] = "id"
+    id: GroupId = Field(default_factory=new_id, primary_key=True, sa_type=Uuid, serialization_alias="_id")
+    parent_group_id: GroupId | None = Field(default=None, sa_type=Uuid)
+    slug: str = Field(sa_type=Text)
+    name: str = Field(sa_type=Text)
+    type: str = Field(sa_type=Text)
+    description: str | None = Field(default=None, sa_type=Text)
+    metadata_: dict[str, Any] = Field(
+        default_factory=dict, sa_type=JSONB, serialization_alias="metadata", sa_column_kwargs={"name": "metadata"}
+    )
+    settings: dict[str, Any] = Field(default_factory=dict, sa_type=JSONB)
+    status: str = Field(default=ACTIVE, sa_type=Text)
+    created_at: Moment = Field(default_factory=utc_now, sa_type=Timestamp)
+    updated_at: Moment = Field(default_factory=utc_now, sa_type=Timestamp)
+    archived_at: Moment | None = Field(default=None, sa_type=Timestamp)
+    created_by: str = Field(sa_type=Text)
+
+
+class Group(GroupFields, table=True):
+    """A node of the tree. `handle`, `plan` and `custom_limits` are an organisation's, so only roots have them."""
+
+    __tablename__ = "groups"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (
+        UniqueConstraint("org_id", "id"),
+        UniqueConstraint("org_id", "slug"),
+        UniqueConstraint("handle"),
+        ForeignKeyConstraint(["org_id", "parent_group_id"], ["groups.org_id", "groups.id"]),
+        Index("ix_groups_org_id_parent_group_id_id", "org_id", "parent_group_id", "id"),
+    )
+    handle: str | None = Field(default=None, sa_type=Text, exclude=True)
+    plan: str | None = Field(default=None, sa_type=Text, exclude=True)
+    custom_limits: dict[str, Any] | None = Field(default=None, sa_type=JSONB, exclude=True)
+
+
+GroupName = Annotated[str, PydanticField(min_length=1, max_length=200, examples=["Riverside Academy"])]
+Slug = Annotated[str, PydanticField(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=80, examples=["riverside-academy"])]
+
+
+class GroupCreate(Input):
+    """A sub-group to create, in the key's group unless `parentGroupId` names one below it."""
+
+    name: GroupName
+    slug: Slug | None = PydanticField(default=None, description="Unique in the organisation; made from the name.")
+    type: str = PydanticField(default="organization", max_length=40, examples=["business"])
+    parent_group_id: GroupId | None = None
+    description: Annotated[str, PydanticField(max_length=2000)] | None = None
+    metadata_: dict[str, Any] = PydanticField(default_factory=dict, alias="metadata")
+    settings: dict[str, Any] = PydanticField(default_factory=dict)
+
+
+def make_slug(name: str) -> str:
+    """A slug from a name, with a random end so that two groups of one name get two slugs."""
+    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60].strip("-")
+    return f"{words or 'group'}-{secrets.token_hex(3)}"
+
+
+def make_handle() -> str:
+    """The short public name of an organisation inside its keys."""
+    return "".join(secrets.choice(_HANDLE_ALPHABET) for _ in range(_HANDLE_LENGTH))
+
+
+async def get_group(session: AsyncSession, actor: Actor, group_id: UUID) -> Group:
+    """Raises: NotFound, the same whether it does not exist or lies out of reach."""
+    found = (await session.exec(Group.visible_to(actor).where(col(Group.id) == group_id))).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+async def get_active_group(session: AsyncSession, actor: Actor, group_id: UUID | None) -> Group:
+    """The group to write into: the actor's own unless another within reach is named.
+
+    Raises:
+        NotFound: out of reach, the same as unknown.
+        GroupArchived: it takes no writes until it is restored.
+    """
+    group = await get_group(session, actor, group_id or actor.group_id)
+    if group.status != ACTIVE:
+        raise GroupArchived
+    return group
+
+
+async def create_group(session: AsyncSession, actor: Actor, new: GroupCreate) -> Group:
+    """Create a sub-group; counts against the plan exactly, also when many are created at once.
+
+    Raises:
+        NotFound, GroupArchived: the parent. UnknownType: the type. SlugTaken. QuotaExceeded: the plan's sub-groups.
+    """
+    if new.type not in GROUP_TYPES:
+        raise unknown_type("body.type", new.type, GROUP_TYPES)
+    parent = await get_active_group(session, actor, new.parent_group_id)
+    await _check_quota(session, actor)
+    await _check_depth(session, actor, parent)
+    slug = new.slug or make_slug(new.name)
+    if (await session.exec(select(Group.id).where(Group.org_id == actor.org_id, Group.slug == slug))).first():
+        flaw = Flaw("body.slug", "is used by another group of the organisation", f"try `{make_slug(new.name)}`")
+        raise SlugTaken(flaws=[flaw])
+    defaults = GROUP_TYPES[new.type].defaults
+    group = Group(
+        org_id=actor.org_id,
+        parent_group_id=parent.id,
+        slug=slug,
+        name=new.name,
+        type=new.type,
+        description=new.description,
+        metadata_=new.metadata_,
+        settings={name: defaults[name] for name in ("visibility", "joinPolicy")} | new.settings,
+        created_by=actor.id,
+    )
+    await insert_closure(session, group)
+    session.add(group)
+    await session.flush()
+    target = encode_id("group", group.id)
+    record_event(session, actor, "thing_created", group_id=group.id, target_id=target, metadata={"thingType": "group"})
+    return group
+
+
+async def insert_closure(session: AsyncSession, group: Group) -> None:
+    """Write the pairs of a new group, before its row: row-level security asks them whether it may be written."""
+    statement = text(
+        "INSERT INTO group_closure (org_id, ancestor_id, descendant_id, depth) "
+        "SELECT org_id, ancestor_id, :id, depth + 1 FROM group_closure "
+        "WHERE org_id = :org_id AND descendant_id = :parent_id UNION ALL SELECT :org_id, :id, :id, 0"
+    )
+    values = {"org_id": group.org_id, "id": group.id, "parent_id": group.parent_group_id}
+    await run_sql(session, statement, values)
+
+
+async def list_groups(
+    session: AsyncSession,
+    actor: Actor,
+    page: PageRequest,
+    *,
+    parent_group_id: UUID | None = None,
+    status: str | None = None,
+    type: str | None = None,
+    q: str | None = None,
+) -> Page[Group]:
+    """Groups within reach, newest first; with a parent, its direct children.
+
+    Raises:
+        NotFound: the parent is out of reach.
+    """
+    query = Group.visible_to(actor)
+    if parent_group_id is not None:
+        await get_group(session, actor, parent_group_id)
+        query = query.where(col(Group.parent_group_id) == parent_group_id)
+    if status:
+        query = query.where(col(Group.status) == status)
+    if type:
+        query = query.where(col(Group.type) == type)
+    if q:
+        query = query.where(_contains(col(Group.name), q) | _contains(col(Group.slug), q))
+    purpose = describe_list("groups", parent=parent_group_id, status=status, type=type, q=q)
+    return await fetch_page(session, actor, query, Group.id, page, purpose)
+
+
+async def find_ancestor_ids(session: AsyncSession, org_id: UUID, group_id: UUID) -> tuple[UUID, ...]:
+    """The groups above one, nearest first, itself not included."""
+    query = (
+        select(GroupClosure.ancestor_id)
+        .where(GroupClosure.org_id == org_id, GroupClosure.descendant_id == group_id, GroupClosure.depth > 0)
+        .order_by(col(GroupClosure.depth))
+    )
+    return tuple((await session.exec(query)).all())
+
+
+async def get_organisation(session: AsyncSession, actor: Actor) -> Group:
+    """The root of the actor's tree, for its name, handle and plan; it may lie above the actor's reach."""
+    async with whole_organisation(session, actor):
+        return (await session.exec(select(Group).where(Group.id == actor.org_id))).one()
+
+
+def _contains(column: Mapped[str], words: str) -> ColumnElement[bool]:
+    """Case-blind substring; `%` and `_` are text, not wildcards."""
+    return func.strpos(func.lower(column), words.lower()) > 0
+
+
+async def count_sub_groups(session: AsyncSession, actor: Actor) -> int:
+    """Live groups of the whole organisation, the root not counted."""
+    query = select_columns(func.count()).where(
+        col(Group.org_id) == actor.org_id, col(Group.id) != actor.org_id, col(Group.status) == ACTIVE
+    )
+    async with whole_organisation(session, actor):
+        return (await run_sql(session, query)).scalar_one()
+
+
+async def _check_quota(session: AsyncSession, actor: Actor) -> None:
+    maximum = PLAN_LIMITS[actor.plan].sub_groups_max
+    if maximum is None:
+        return
+    await lock_for_count(session, actor.org_id)
+    if await count_sub_groups(session, actor) >= maximum:
+        raise QuotaExceeded(f"The plan `{actor.plan}` allows {maximum} sub-groups, and all are in use.")
+
+
+async def _check_depth(session: AsyncSession, actor: Actor, parent: Group) -> None:
+    depth = len(await find_ancestor_ids(session, actor.org_id, parent.id))
+    if depth + 1 > DEPTH_MAX:
+        flaw = Flaw("body.parentGroupId", f"groups nest at most {DEPTH_MAX} deep", "choose a parent nearer the root")
+        raise InvalidRequest(flaws=[flaw])

@@ -1,0 +1,189 @@
+"""The vocabulary: every thing, connection and event type, with its properties and who may write it.
+
+The facts are data (`vocabulary.json`); counts are computed from it, never typed. Presence of properties is not
+checked, their types and closed enumerations are; a type takes properties the vocabulary does not name.
+"""
+
+import json
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, cast
+
+from ontology.errors import Flaw, InvalidProperties, UnknownType
+
+Properties = tuple[dict[str, Any], ...]
+_JSON_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "id": (str,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ThingType:
+    name: str
+    category: str
+    tier: str
+    summary: str
+    policy: str
+    properties: Properties
+
+    @property
+    def is_managed(self) -> bool:
+        return self.policy == "managed"
+
+    @property
+    def sensitive_names(self) -> frozenset[str]:
+        return frozenset(p["name"] for p in self.properties if p.get("sensitive"))
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionType:
+    """`sources` and `targets` name thing types, `group`, or `*` for any thing."""
+
+    name: str
+    category: str
+    tier: str
+    summary: str
+    policy: str
+    repeatable: bool
+    sources: frozenset[str]
+    targets: frozenset[str]
+    properties: Properties
+
+    @property
+    def is_managed(self) -> bool:
+        return self.policy == "managed"
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    name: str
+    category: str
+    tier: str
+    summary: str
+    policy: str
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupType:
+    name: str
+    summary: str
+    defaults: dict[str, str]
+
+
+_FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "vocabulary.json").read_text(encoding="utf-8"))
+
+THING_TYPES = {
+    t["name"]: ThingType(t["name"], t["category"], t["tier"], t["summary"], t["policy"], tuple(t["properties"]))
+    for t in _FACTS["thingTypes"]
+}
+CONNECTION_TYPES = {
+    t["name"]: ConnectionType(
+        t["name"],
+        t["category"],
+        t["tier"],
+        t["summary"],
+        t["policy"],
+        t["repeatable"],
+        frozenset(t["from"]),
+        frozenset(t["to"]),
+        tuple(t["properties"]),
+    )
+    for t in _FACTS["connectionTypes"]
+}
+EVENT_TYPES = {
+    t["name"]: EventType(
+        t["name"],
+        t["category"],
+        t["tier"],
+        t["summary"],
+        t["policy"],
+        tuple(t["required"]),
+        tuple(t["optional"]),
+    )
+    for t in _FACTS["eventTypes"]
+}
+GROUP_TYPES = {t["name"]: GroupType(t["name"], t["summary"], t["defaults"]) for t in _FACTS["groupTypes"]}
+EVENT_ALIASES: dict[str, str] = _FACTS["eventAliases"]
+
+
+def unknown_type(location: str, name: str, known: dict[str, Any]) -> UnknownType:
+    """The refusal of a type that does not exist, with the nearest ones that do."""
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    fix = f"did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else "GET /v1/ontology lists all types"
+    return UnknownType(f"`{name[:80]}` is not a known type.", flaws=[Flaw(location, "unknown type", fix)])
+
+
+def get_thing_type(name: str, location: str = "body.type") -> ThingType:
+    """Raises: UnknownType with the nearest names."""
+    if name not in THING_TYPES:
+        raise unknown_type(location, name, THING_TYPES)
+    return THING_TYPES[name]
+
+
+def get_connection_type(name: str, location: str = "body.relationshipType") -> ConnectionType:
+    """Raises: UnknownType with the nearest names."""
+    if name not in CONNECTION_TYPES:
+        raise unknown_type(location, name, CONNECTION_TYPES)
+    return CONNECTION_TYPES[name]
+
+
+def get_event_type(name: str, location: str = "query.type") -> EventType:
+    """Accepts the older names too. Raises: UnknownType with the nearest names."""
+    canonical = EVENT_ALIASES.get(name, name)
+    if canonical not in EVENT_TYPES:
+        raise unknown_type(location, name, EVENT_TYPES)
+    return EVENT_TYPES[canonical]
+
+
+def check_properties(declared: Properties, given: dict[str, Any], location: str) -> None:
+    """Check the types and closed enumerations of the properties the vocabulary names.
+
+    Raises:
+        InvalidProperties: with every flaw at once.
+    """
+    if flaws := list(_find_flaws(declared, given, location)):
+        raise InvalidProperties(flaws=flaws)
+
+
+def _find_flaws(declared: Properties, given: dict[str, Any], location: str) -> list[Flaw]:
+    flaws: list[Flaw] = []
+    for rule in declared:
+        value = given.get(rule["name"])
+        if value is None:
+            continue
+        place = f"{location}.{rule['name']}"
+        expected = _JSON_TYPES.get(rule["type"])
+        if expected is not None and (not isinstance(value, expected) or _is_boolean_number(value, rule["type"])):
+            flaws.append(Flaw(place, f"must be of type {rule['type']}", f"send a JSON {rule['type']}"))
+        elif "enum" in rule and value not in rule["enum"]:
+            flaws.append(Flaw(place, "is not one of the allowed values", f"use one of {', '.join(rule['enum'])}"))
+        elif isinstance(value, list):
+            flaws.extend(_find_item_flaws(rule, cast("list[Any]", value), place))
+        elif isinstance(value, dict) and "fields" in rule:
+            flaws.extend(_find_flaws(tuple(rule["fields"]), cast("dict[str, Any]", value), place))
+    return flaws
+
+
+def _find_item_flaws(rule: dict[str, Any], values: list[Any], place: str) -> list[Flaw]:
+    kind = rule.get("items", "any")
+    expected = _JSON_TYPES.get(kind)
+    if expected is None:
+        return []
+    return [
+        Flaw(f"{place}[{index}]", f"must be of type {kind}", f"send a JSON {kind}")
+        for index, value in enumerate(values)
+        if not isinstance(value, expected) or _is_boolean_number(value, kind)
+    ]
+
+
+def _is_boolean_number(value: Any, kind: str) -> bool:
+    """In Python a bool is an int; in JSON `true` is not a number."""
+    return kind == "number" and isinstance(value, bool)

@@ -1,0 +1,66 @@
+"""The one place where the program is assembled: settings, connections, the API, the pages."""
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from litestar import Litestar
+from litestar.datastructures import State
+
+from api.authentication import Authenticator
+from api.frame import Frame
+from api.logging import configure_logging
+from api.operations import BODY_BYTES_MAX
+from api.problems import answer_problem
+from api.routes import api_router
+from api.services import Services
+from knowledge.client import KnowledgeClient
+from ontology.database import create_engine
+from ontology.redis_client import create_redis
+from ontology.settings import Settings
+
+
+def create_services(settings: Settings) -> Services:
+    """Connections are opened at first use, so making them costs nothing and cannot fail."""
+    engine = create_engine(settings)
+    authenticators: list[Authenticator] = []
+
+    def forget_credentials() -> None:
+        for authenticator in authenticators:
+            authenticator.forget_all()
+
+    redis = create_redis(settings, on_new_server=forget_credentials)
+    authenticator = Authenticator(engine, redis, pepper=settings.key_pepper, processes=settings.web_processes)
+    authenticators.append(authenticator)
+    return Services(settings, engine, redis, authenticator, KnowledgeClient(Path(settings.knowledge_socket)))
+
+
+def create_app(settings: Settings | None = None) -> Frame:
+    """The ASGI application of one web process."""
+    settings = settings or Settings.from_environment(os.environ)
+    configure_logging(settings.log_level)
+    services = create_services(settings)
+    frames: list[Frame] = []
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncGenerator[None]:
+        yield
+        for frame in frames:
+            await frame.close()
+        await services.knowledge.close()
+        await services.redis.aclose()
+        await services.engine.dispose()
+
+    app = Litestar(
+        route_handlers=[api_router()],
+        exception_handlers={Exception: answer_problem},
+        lifespan=[lifespan],
+        state=State({"services": services}),
+        openapi_config=None,
+        request_max_body_size=BODY_BYTES_MAX + 1,
+        debug=settings.debug,
+        logging_config=None,
+    )
+    frames.append(Frame(app, services))
+    return frames[0]

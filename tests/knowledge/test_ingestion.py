@@ -1,0 +1,258 @@
+"""From rows to hits: documents of groups and of the platform, on a real database and a real index."""
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import col, select
+
+from knowledge.index.interface import SearchScope
+from knowledge.indexing import Splitter
+from knowledge.ingestion import index_pending, ingest_platform, reconcile
+from knowledge.protocol import SearchRequest
+from knowledge.search import Hit, search
+from ontology.actors import Actor, anonymous_actor
+from ontology.database import open_duty, open_lookup, open_transaction
+from ontology.errors import ExpiredApiKey, SearchUnavailable
+from ontology.groups import GroupCreate, create_group, find_ancestor_ids
+from ontology.knowledge_items import DocumentCreate, KnowledgeItem, create_document, delete_document, get_document
+from ontology.registration import Applicant, register_organisation
+from tests.knowledge.conftest import Knowledge, Serve
+
+ROTATION = "Rotate a key by creating a second one, moving traffic to it, and revoking the first."
+
+
+async def register(engine: AsyncEngine, name: str) -> Actor:
+    async with open_lookup(engine) as session:
+        applicant = Applicant(name, "Ada Owner", f"{name.lower()}@example.org")
+        return (await register_organisation(session, applicant, pepper="pepper")).actor
+
+
+async def add_group(engine: AsyncEngine, owner: Actor, name: str, parent: Actor | None = None) -> Actor:
+    """An actor in a new group below the parent's."""
+    body: dict[str, Any] = {"name": name}
+    async with open_transaction(engine, parent or owner) as session:
+        group = await create_group(session, parent or owner, GroupCreate.model_validate(body))
+    async with open_transaction(engine, owner) as session:
+        ancestors = await find_ancestor_ids(session, owner.org_id, group.id)
+    return Actor(owner.id, owner.org_id, group.id, owner.scopes, ancestor_ids=ancestors)
+
+
+async def add_document(engine: AsyncEngine, actor: Actor, title: str, text: str = ROTATION, **more: Any) -> UUID:
+    new = DocumentCreate.model_validate({"title": title, "text": text, **more})
+    async with open_transaction(engine, actor) as session:
+        return (await create_document(session, actor, new)).id
+
+
+async def index_all(engine: AsyncEngine, knowledge: Knowledge, splitter: Splitter) -> int:
+    total = 0
+    while done := await index_pending(engine, knowledge.client, splitter):
+        total += done
+    return total
+
+
+async def find(engine: AsyncEngine, knowledge: Knowledge, actor: Actor, query: str, **more: Any) -> list[Hit]:
+    async with open_transaction(engine, actor) as session:
+        return await search(session, actor, knowledge.client, query, **more)
+
+
+async def test_a_groups_document_is_found_by_its_group_and_by_nobody_else(
+    engine: AsyncEngine, knowledge: Knowledge, splitter: Splitter
+) -> None:
+    owner, stranger = await register(engine, "Acme"), await register(engine, "Rival")
+    parent = await add_group(engine, owner, "Parent")
+    child, sibling = await add_group(engine, owner, "Child", parent), await add_group(engine, owner, "Sibling")
+    own = await add_document(engine, child, "Rotation", url="/handbook", externalId="rot")
+    shared = await add_document(engine, parent, "Rotation for all", visibility="subtree")
+    assert await index_all(engine, knowledge, splitter) == 2
+
+    async def seen_by(actor: Actor) -> set[UUID]:
+        return {hit.document_id for hit in await find(engine, knowledge, actor, "replace my key")}
+
+    assert await seen_by(child) == {own, shared}
+    assert await seen_by(parent) == {own, shared}
+    assert await seen_by(owner) == {own, shared}
+    assert await seen_by(sibling) == set()
+    assert await seen_by(stranger) == set()
+    assert await seen_by(anonymous_actor()) == set()
+
+    (hit,) = await find(engine, knowledge, owner, "replace my key", group_id=child.group_id)
+    assert hit.as_json() == {
+        "kind": "page",
+        "documentId": hit.as_json()["documentId"],
+        "externalId": "rot",
+        "title": "Rotation",
+        "headingPath": [],
+        "url": "/handbook",
+        "text": ROTATION,
+        "highlights": [ROTATION],
+        "score": hit.score,
+        "method": None,
+        "path": None,
+        "operationId": None,
+    }
+    assert hit.as_json()["documentId"].startswith("knowledge_")
+    async with open_transaction(engine, child) as session:
+        assert (await get_document(session, child, own)).status == "indexed"
+
+
+async def test_a_stale_point_shows_nothing(engine: AsyncEngine, knowledge: Knowledge, splitter: Splitter) -> None:
+    """The second wall: what the index still holds, or holds wrongly, does not pass the database."""
+    owner, stranger = await register(engine, "Acme"), await register(engine, "Rival")
+    document_id = await add_document(engine, owner, "Rotation")
+    await index_all(engine, knowledge, splitter)
+    (ranked,) = await knowledge.client.search(SearchRequest(ROTATION, SearchScope(owner.org_id, owner.org_id), (), 10))
+
+    class Careless:
+        """An index that forgot its filter."""
+
+        async def search(self, request: SearchRequest) -> list[Any]:
+            return [ranked]
+
+    async with open_transaction(engine, stranger) as session:
+        assert await search(session, stranger, Careless(), ROTATION) == []  # pyright: ignore[reportArgumentType]
+    async with open_transaction(engine, owner) as session:
+        assert len(await search(session, owner, Careless(), ROTATION)) == 1  # pyright: ignore[reportArgumentType]
+        await delete_document(session, owner, document_id)
+    assert await find(engine, knowledge, owner, ROTATION) == []
+    assert (await knowledge.client.stats()).points > 0
+    await index_all(engine, knowledge, splitter)
+    assert (await knowledge.client.stats()).points == 0
+
+
+async def test_a_changed_document_keeps_the_passages_that_did_not_change(
+    engine: AsyncEngine, knowledge: Knowledge, splitter: Splitter
+) -> None:
+    owner = await register(engine, "Acme")
+    sections = [f"## Rule {n}\n\n{ROTATION} This is rule {n} of the handbook, and it holds for all." for n in range(4)]
+    document_id = await add_document(engine, owner, "Rules", "\n\n".join(sections))
+    await index_all(engine, knowledge, splitter)
+    before = {row.id for row in await chunks(engine, document_id)}
+    embedded = (await knowledge.client.stats()).embedded_texts
+    sections.insert(0, sections.pop().replace("holds for all", "holds for some"))
+    async with open_duty(engine, "indexing") as session:
+        changed = update(KnowledgeItem).where(col(KnowledgeItem.id) == document_id)
+        await session.exec(changed.values(text="\n\n".join(sections), version=KnowledgeItem.version + 1))
+    await index_all(engine, knowledge, splitter)
+    after = await chunks(engine, document_id)
+    assert len(before & {row.id for row in after}) == 3
+    assert [row.heading_path[0] for row in after] == ["Rule 3", "Rule 0", "Rule 1", "Rule 2"]
+    assert (await knowledge.client.stats()).embedded_texts == embedded + 1
+
+
+async def chunks(engine: AsyncEngine, document_id: UUID) -> list[KnowledgeItem]:
+    async with open_duty(engine, "indexing") as session:
+        query = select(KnowledgeItem).where(col(KnowledgeItem.document_id) == document_id)
+        return list((await session.exec(query.order_by(col(KnowledgeItem.position)))).all())
+
+
+async def test_hostile_and_empty_documents_hold_up_nobody(
+    engine: AsyncEngine, knowledge: Knowledge, splitter: Splitter
+) -> None:
+    owner = await register(engine, "Acme")
+    await add_document(engine, owner, "Brackets", "[" * 50_000)
+    await add_document(engine, owner, "Matter", "---\nkind: [\n---\n<script>alert(1)</script>")
+    await add_document(engine, owner, "Nothing", "---\ntitle: only matter\n---\n")
+    last = await add_document(engine, owner, "Rotation")
+    await index_all(engine, knowledge, splitter)
+    assert (await find(engine, knowledge, owner, "rotate a key"))[0].document_id == last
+    assert (await find(engine, knowledge, owner, "Nothing"))[0].text == "Nothing"
+
+
+async def test_an_outage_leaves_documents_pending(
+    engine: AsyncEngine, serve: Serve, splitter: Splitter, tmp_path: Path
+) -> None:
+    owner = await register(engine, "Acme")
+    document_id = await add_document(engine, owner, "Rotation")
+    async with serve(tmp_path / "first") as served:
+        pass
+    with pytest.raises(SearchUnavailable):
+        await index_pending(engine, served.client, splitter)
+    async with open_transaction(engine, owner) as session:
+        assert (await get_document(session, owner, document_id)).status == "pending"
+    async with serve(tmp_path / "first") as served:
+        assert await index_all(engine, served, splitter) == 1
+
+
+async def test_a_lost_index_is_filled_again_and_strays_are_dropped(
+    engine: AsyncEngine, serve: Serve, splitter: Splitter, tmp_path: Path
+) -> None:
+    owner = await register(engine, "Acme")
+    await add_document(engine, owner, "Rotation")
+    async with serve(tmp_path / "first") as served:
+        await index_all(engine, served, splitter)
+        assert await reconcile(engine, served.client) == 0
+        first = await served.client.stats()
+    shutil.rmtree(tmp_path / "first")
+    async with serve(tmp_path / "first") as served:
+        assert (await served.client.stats()).index_id != first.index_id
+        assert await find(engine, served, owner, "rotate") == []
+        assert await reconcile(engine, served.client) == 1
+        assert await index_all(engine, served, splitter) == 1
+        assert len(await find(engine, served, owner, "rotate")) == 1
+        async with open_duty(engine, "indexing") as session:
+            for row in (await session.exec(select(KnowledgeItem))).all():
+                await session.delete(row)
+        await reconcile(engine, served.client)
+        assert (await served.client.stats()).points == 0
+
+
+async def test_two_indexers_do_not_work_at_once(engine: AsyncEngine, knowledge: Knowledge, splitter: Splitter) -> None:
+    owner = await register(engine, "Acme")
+    for n in range(4):
+        await add_document(engine, owner, f"Rule {n}")
+    done = await asyncio.gather(*(index_pending(engine, knowledge.client, splitter) for _ in range(4)))
+    assert sum(done) == 4 and (await knowledge.client.stats()).embedded_texts == 8
+
+
+PAGES = {
+    "index.md": "---\ntitle: Start\n---\nBegin here.",
+    "guides/revoked.md": "---\ntitle: Revoked keys\naliases: [my key stopped working]\n---\nA revoked key is refused.",
+    "errors/expired_api_key.md": "---\ntitle: Expired key\nkind: error\n---\n## Cause\n\nIts time is over.",
+}
+OPENAPI: dict[str, Any] = {
+    "paths": {"/v1/entities/{entityId}": {"get": {"operationId": "getEntity", "summary": "Get an entity"}}}
+}
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> Path:
+    for name, text in PAGES.items():
+        path = tmp_path / "docs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path / "docs"
+
+
+async def test_platform_content_is_public_and_unchanged_content_untouched(
+    engine: AsyncEngine, knowledge: Knowledge, splitter: Splitter, pages: Path
+) -> None:
+    assert await ingest_platform(engine, pages, [ExpiredApiKey], OPENAPI) == 4
+    await index_all(engine, knowledge, splitter)
+    visitor = anonymous_actor()
+
+    async def first(query: str, **more: Any) -> Hit:
+        return (await find(engine, knowledge, visitor, query, **more))[0]
+
+    assert (await first("my key stopped working")).url == "/docs/guides/revoked"
+    assert (await first("expired_api_key")).kind == "error"
+    entity = await first("GET /v1/entities/thing_01jd8kq3v5e9ra7t2m4xw6yz0c")
+    assert (entity.method, entity.path, entity.operation_id) == ("GET", "/v1/entities/{entityId}", "getEntity")
+    assert {hit.kind for hit in await find(engine, knowledge, visitor, "key", kinds=["error"])} == {"error"}
+
+    stats = await knowledge.client.stats()
+    assert await ingest_platform(engine, pages, [ExpiredApiKey], OPENAPI) == 0
+    assert await index_all(engine, knowledge, splitter) == 0
+    assert (await knowledge.client.stats()).embedded_texts == stats.embedded_texts
+
+    (pages / "guides/revoked.md").unlink()
+    (pages / "index.md").write_text("---\ntitle: Start\n---\nBegin with a telescope.")
+    assert await ingest_platform(engine, pages, [ExpiredApiKey], OPENAPI) == 2
+    await index_all(engine, knowledge, splitter)
+    assert (await first("telescope")).url == "/docs"
+    assert all(hit.title != "Revoked keys" for hit in await find(engine, knowledge, visitor, "revoked key"))

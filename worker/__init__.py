@@ -1,0 +1,1 @@
+"""Time's door: what nobody waits for."""

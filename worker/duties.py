@@ -1,0 +1,45 @@
+"""The worker's duties, each in a loop of its own, so that a slow or failing one holds up no other."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from ontology.errors import PortalError
+
+FAILURE_PAUSE_SECONDS = 2.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """Something to do again and again: `perform` tells how much it did, and rests only when that was nothing."""
+
+    name: str
+    perform: Callable[[], Awaitable[int]]
+    rest_seconds: float
+
+
+async def keep_doing(duty: Duty, stopping: asyncio.Event) -> None:
+    """Until told to stop; a failure is logged and tried again, since all duties may be repeated."""
+    while not stopping.is_set():
+        pause = duty.rest_seconds
+        try:
+            done = await duty.perform()
+            pause = 0.0 if done else pause
+        except PortalError as refusal:
+            _log.info("duty %s waits: %s", duty.name, refusal.title)
+            pause = max(pause, FAILURE_PAUSE_SECONDS)
+        except Exception as error:
+            _log.warning("duty %s failed", duty.name, exc_info=error)
+            pause = max(pause, FAILURE_PAUSE_SECONDS)
+        if pause:
+            await _wait(stopping, pause)
+
+
+async def _wait(stopping: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stopping.wait()
+    except TimeoutError:
+        return
