@@ -14,7 +14,7 @@ from ontology.groups import get_group
 from ontology.ids import GroupId
 from ontology.knowledge_items import DocumentCreate, KnowledgeFields, KnowledgeItem
 from ontology.pagination import Page
-from ontology.records import Input
+from ontology.records import WHOLE, Input
 from ontology.scopes import Scope
 
 _TAG = "Knowledge"
@@ -25,8 +25,8 @@ Kind = Literal["page", "error", "endpoint", "pattern"]
 class SearchRequest(Input):
     """A question in one's own words, an error as it was pasted, or the name of an endpoint."""
 
-    query: Annotated[str, Field(min_length=1, max_length=8000, examples=["my key stopped working"])]
-    limit: Annotated[int, Field(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT
+    query: Annotated[str, Field(min_length=1, max_length=8000, pattern=r"\S", examples=["my key stopped working"])]
+    limit: Annotated[int, Field(ge=1, le=LIMIT_MAX), WHOLE] = LIMIT_DEFAULT
     kinds: Annotated[list[Kind], Field(max_length=4)] = Field(default_factory=list[Kind])
     group_id: GroupId | None = None
 

@@ -5,6 +5,7 @@ its idempotency key in that same transaction. A handler is left with one call of
 """
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
@@ -30,6 +31,7 @@ from ontology.scopes import Scope
 
 BODY_BYTES_MAX = 1_000_000
 JSON_TYPES = ("application/json", "application/merge-patch+json")
+_VISIBLE = re.compile(r"[!-~]+")
 
 # A row, a page of rows with its cursor, or a short list without one.
 Shape = Literal["row", "page", "list"]
@@ -251,10 +253,9 @@ def _parse(model: type[BaseModel], value: Any, where: str) -> Any:
 def _read_intent(request: Request[Any, Any, Any], about: Operation, raw: bytes) -> Intent | None:
     if about.method != "POST" or (key := _single_header(request, "idempotency-key")) is None:
         return None
-    if not (0 < len(key) <= KEY_LENGTH_MAX and key.isascii() and key.isprintable()):
-        flaw = Flaw(
-            "header.Idempotency-Key", f"must be 1 to {KEY_LENGTH_MAX} printable ASCII characters", "send a UUID"
-        )
+    if not (len(key) <= KEY_LENGTH_MAX and _VISIBLE.fullmatch(key)):
+        message = f"must be 1 to {KEY_LENGTH_MAX} visible ASCII characters"
+        flaw = Flaw("header.Idempotency-Key", message, "send a UUID")
         raise InvalidRequest(flaws=[flaw])
     return describe_intent(key, about.method, request.scope["path"], request.scope["query_string"], raw)
 

@@ -1,5 +1,6 @@
 """Every operation of the API, and the document that describes them."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -36,10 +37,30 @@ def openapi_json(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
     return Response(openapi_document(services.settings.public_url), media_type="application/json")
 
 
+def describe_methods(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
+    """An OPTIONS handler for every path, naming all of its methods.
+
+    The framework's own is made for the first handler of a path and never learns of those that join it later.
+    """
+    methods: dict[str, set[str]] = {}
+    for handler in handlers:
+        for path in handler.paths:
+            methods.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
+    return [_options_handler(path, ", ".join(sorted(names))) for path, names in methods.items()]
+
+
+def _options_handler(path: str, allow: str) -> HTTPRouteHandler:
+    async def describe() -> Response[None]:
+        return Response(None, status_code=204, headers={"allow": allow})
+
+    return HTTPRouteHandler(path, http_method="OPTIONS", status_code=204, opt={"public": True})(describe)
+
+
 def api_router() -> Router:
     """All of the programs' door, with problem documents for every refusal."""
+    handlers = [*operation_handlers, *health.handlers, openapi_json]
     return Router(
         "/",
-        route_handlers=[*operation_handlers, *health.handlers, openapi_json],
+        route_handlers=[*describe_methods(handlers), *handlers],
         exception_handlers={Exception: answer_problem},
     )

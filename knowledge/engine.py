@@ -19,6 +19,7 @@ from knowledge.ranking import rank
 YIELD_TO_SEARCHES_SECONDS = 0.1
 BACKGROUND_NICENESS = 10
 POINTS_PER_WRITE = 200
+TIDY_AFTER_POINTS = 5_000
 
 
 class Embeds(Protocol):
@@ -48,6 +49,7 @@ class Engine:
         self._writing = threading.Lock()
         self._searches = 0
         self._embedded_texts = 0
+        self._untidy_points = 0
 
     def search(self, request: SearchRequest) -> list[RankedDocument]:
         """The documents that answer best, within the scope."""
@@ -74,6 +76,7 @@ class Engine:
                 return
             vectors = self._embed_missing(current)
             self._write(current, vectors)
+            self._tidy_when_due(len(vectors))
 
     def delete(self, document_ids: Sequence[UUID]) -> None:
         """Forget documents; those unknown are none the worse."""
@@ -108,6 +111,13 @@ class Engine:
         encoded = self._embedder.embed_passages(list(missing.values()), self._let_searches_pass)
         self._embedded_texts += len(missing)
         return dict(zip(missing, encoded, strict=True))
+
+    def _tidy_when_due(self, written: int) -> None:
+        """The embedded engine tidies only when told to."""
+        self._untidy_points += written
+        if self._untidy_points >= TIDY_AFTER_POINTS:
+            self._index.tidy()
+            self._untidy_points = 0
 
     def _let_searches_pass(self) -> None:
         with self._idle:

@@ -66,7 +66,7 @@ async def ingest_platform(
 async def index_pending(
     engine: AsyncEngine, client: KnowledgeClient, splitter: Splitter, *, limit: int = DOCUMENTS_PER_BATCH
 ) -> int:
-    """Index a batch of pending documents, customers' before the platform's; returns how many were dealt with.
+    """Index a batch of pending documents; returns how many were dealt with.
 
     Call it until it returns 0. With several workers one indexes and the others return 0 at once.
 

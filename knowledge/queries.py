@@ -51,7 +51,8 @@ class Query:
 
 def read_query(typed: str) -> Query:
     """Prepare a query; one that looks pasted is cleaned, any other is taken as it is."""
-    typed = typed[:QUERY_CHARACTERS_MAX].strip()
+    # Half a character (a lone surrogate) is none, and the tokenisers refuse it.
+    typed = typed[:QUERY_CHARACTERS_MAX].encode(errors="ignore").decode().strip()
     names = tuple(dict.fromkeys(_names(typed)))[:NAMES_MAX]
     if not _LOOKS_PASTED.search(typed):
         return Query((typed,), typed, names)
@@ -100,7 +101,7 @@ def _names(text: str) -> Iterator[str]:
     """Names a document may carry: routes, and words whose form shows that they are identifiers."""
     for method, path in _METHOD_PATH.findall(text):
         yield route_name(method, path)
-    for path in _BARE_PATH.findall(text):
+    for path in _BARE_PATH.findall(_METHOD_PATH.sub(" ", text)):
         yield _route(path)
     if re.fullmatch(r"\w{3,64}", text):
         yield text.lower()

@@ -20,7 +20,8 @@ from knowledge.protocol import FrameInvalid, encode_frame, read_frame, read_put,
 
 logger = logging.getLogger(__name__)
 
-SEARCH_THREADS = 2
+# One: two forward passes at once take longer than one after the other.
+SEARCH_THREADS = 1
 
 
 class KnowledgeServer:
@@ -33,7 +34,7 @@ class KnowledgeServer:
         self._writing = ThreadPoolExecutor(1, "write", initializer=lower_priority)
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
 
     async def start(self) -> None:
         """Listen. A socket left over by a killed process is removed: the index's lock says there is no other."""
@@ -51,8 +52,10 @@ class KnowledgeServer:
             self._server.close()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        for writer in self._writers:
+        for writer in self._connections:
             writer.close()
+        if open_connections := [task for task in self._connections.values() if task is not None]:
+            await asyncio.wait(open_connections)
         self._reading.shutdown()
         self._writing.shutdown()
         self._engine.close()
@@ -60,7 +63,7 @@ class KnowledgeServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection: each request becomes a task, answers go out as they come."""
-        self._writers.add(writer)
+        self._connections[writer] = asyncio.current_task()
         try:
             while (message := await read_frame(reader)) is not None:
                 task = asyncio.create_task(self._answer(message, writer))
@@ -69,7 +72,7 @@ class KnowledgeServer:
         except FrameInvalid:
             logger.warning("a client does not speak the protocol; its connection is closed")
         finally:
-            self._writers.discard(writer)
+            self._connections.pop(writer, None)
             writer.close()
 
     async def _answer(self, message: Mapping[str, Any], writer: asyncio.StreamWriter) -> None:

@@ -125,6 +125,11 @@ async def verify_password(session: AsyncSession, email: str, password: str) -> A
     return account if account and matches else None
 
 
+async def find_account(session: AsyncSession, email: str) -> Account:
+    """The account of an e-mail address that is known to have one."""
+    return (await session.exec(select(Account).where(Account.email == normalise_email(email)))).one()
+
+
 async def open_session(session: AsyncSession, account: Account, now: datetime) -> str:
     """Sign in: a new random token, of which only the digest is stored."""
     token = secrets.token_urlsafe(32)

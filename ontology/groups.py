@@ -66,7 +66,7 @@ class Group(GroupFields, table=True):
     custom_limits: dict[str, Any] | None = Field(default=None, sa_type=JSONB, exclude=True)
 
 
-GroupName = Annotated[str, PydanticField(min_length=1, max_length=200, examples=["Riverside Academy"])]
+GroupName = Annotated[str, PydanticField(min_length=1, max_length=200, pattern=r"\S", examples=["Riverside Academy"])]
 Slug = Annotated[str, PydanticField(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=80, examples=["riverside-academy"])]
 
 

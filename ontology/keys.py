@@ -36,13 +36,14 @@ from ontology.groups import ACTIVE, Group, find_ancestor_ids, get_active_group
 from ontology.ids import GroupId, ThingId, decode_id, encode_id
 from ontology.pagination import Page, PageRequest, describe_list, fetch_page
 from ontology.plans import PLAN_LIMITS, Plan
-from ontology.records import Input, Moment, Record, TenantRow, Timestamp, parse_moment, to_epoch_ms, utc_now
+from ontology.records import WHOLE, Input, Moment, Record, TenantRow, Timestamp, parse_moment, to_epoch_ms, utc_now
 from ontology.scopes import PRESETS, Preset, Scope, expand_scopes
 from ontology.things import Status, Thing, add_thing
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 SECRET_BYTES, SECRET_LENGTH, CHECKSUM_LENGTH, PREFIX_LENGTH = 32, 43, 6, 8
 _KEY_FORM = re.compile(rf"org_([0-9a-z]{{4,32}})_key_([0-9A-Za-z]{{{SECRET_LENGTH + CHECKSUM_LENGTH}}})", re.ASCII)
+EXPLORER_NAME = "Explorer"
 _EXPLORER_LIFE = timedelta(hours=1)
 REVOKED = Status.INACTIVE
 
@@ -80,14 +81,14 @@ class KeyUse(TenantRow, table=True):
 class RateLimit(Input):
     """A key's own limits, within the plan's."""
 
-    requests_per_minute: Annotated[int, PydanticField(ge=1, le=1_000_000, examples=[30])]
-    requests_per_day: Annotated[int, PydanticField(ge=1, le=100_000_000, examples=[5000])]
+    requests_per_minute: Annotated[int, PydanticField(ge=1, le=1_000_000, examples=[30]), WHOLE]
+    requests_per_day: Annotated[int, PydanticField(ge=1, le=100_000_000, examples=[5000]), WHOLE]
 
 
 class ApiKeyCreate(Input):
     """A key to create: never wider than the key that creates it, in scope, group, limits or life."""
 
-    name: Annotated[str, PydanticField(min_length=1, max_length=200, examples=["Dashboard"])]
+    name: Annotated[str, PydanticField(min_length=1, max_length=200, pattern=r"\S", examples=["Dashboard"])]
     scopes: (
         Annotated[
             list[Annotated[Scope, PydanticField(strict=False)]],
@@ -358,7 +359,7 @@ async def revoke_key(session: AsyncSession, actor: Actor, key_id: UUID, now: dat
 async def mint_explorer_key(session: AsyncSession, actor: Actor, *, pepper: str, now: datetime) -> NewApiKey:
     """A key of one hour for the explorer of a signed-in person."""
     new = ApiKeyCreate.model_construct(
-        name="Explorer",
+        name=EXPLORER_NAME,
         scopes=None,
         preset=None,
         group_id=None,

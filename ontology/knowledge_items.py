@@ -117,17 +117,19 @@ class KnowledgeItem(KnowledgeFields, table=True):
 class DocumentCreate(Input):
     """A Markdown document to make searchable, in the key's group unless `groupId` names one below it."""
 
-    title: Annotated[str, PydanticField(min_length=1, max_length=500, examples=["Refund policy"])]
+    title: Annotated[str, PydanticField(min_length=1, max_length=500, pattern=r"\S", examples=["Refund policy"])]
     text: Annotated[
         str,
-        PydanticField(min_length=1, max_length=TEXT_LENGTH_MAX, examples=["# Refunds\n\nWithin 14 days."]),
+        PydanticField(
+            min_length=1, max_length=TEXT_LENGTH_MAX, pattern=r"\S", examples=["# Refunds\n\nWithin 14 days."]
+        ),
     ]
     kind: Annotated[Literal["page", "error", "pattern"], PydanticField(examples=["page"])] = "page"
-    external_id: Annotated[str, PydanticField(min_length=1, max_length=200)] | None = None
+    external_id: Annotated[str, PydanticField(min_length=1, max_length=200, pattern=r"\S")] | None = None
     url: Annotated[str, PydanticField(max_length=2000, pattern=r"^(https?://|/)[^\s]*$")] | None = None
     visibility: Annotated[Literal["group", "subtree"], PydanticField(examples=["group"])] = "group"
     labels: Annotated[
-        list[Annotated[str, PydanticField(min_length=1, max_length=100)]], PydanticField(max_length=50)
+        list[Annotated[str, PydanticField(min_length=1, max_length=100, pattern=r"\S")]], PydanticField(max_length=50)
     ] = PydanticField(default_factory=list)
     group_id: GroupId | None = None
 

@@ -164,6 +164,16 @@ class Limiter:
         return sum(1 for time in times if int(time) > since), int(used or 0) if today else 0
 
 
+async def count_attempt(redis: Redis, name: str, *, limit: int, seconds: int) -> bool:
+    """Count an attempt at something guarded (a sign-in, a sign-up); False when there were too many in the window.
+
+    The window begins with the first attempt; it is made with its expiry, so that none can stay for ever.
+    """
+    key = f"attempts:{name}"
+    await redis.set(key, b"0", ex=seconds, nx=True)
+    return int(await redis.incr(key)) <= limit
+
+
 def _epoch_key(org_id: UUID) -> str:
     return f"epoch:{{{org_id}}}"
 

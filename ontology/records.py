@@ -35,6 +35,14 @@ def to_epoch_ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
+def as_whole(value: Any) -> Any:
+    """`18.0` as 18: to JSON Schema, and to clients with one kind of number, both are the same integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(as_whole)
+
+
 def parse_moment(value: Any) -> datetime:
     """Read epoch milliseconds or ISO 8601.
 
@@ -48,6 +56,7 @@ def parse_moment(value: Any) -> datetime:
             raise PydanticCustomError("moment", "must be epoch milliseconds or an ISO 8601 time") from None
     if isinstance(value, datetime):
         value = to_epoch_ms(value if value.tzinfo else value.replace(tzinfo=UTC))
+    value = as_whole(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise PydanticCustomError("moment", "must be epoch milliseconds or an ISO 8601 time")
     if not EPOCH_MS_MIN <= value <= EPOCH_MS_MAX:

@@ -42,4 +42,4 @@ def create_redis(settings: Settings, on_new_server: Callable[[], None] = lambda:
         socket_connect_timeout=TIMEOUT_SECONDS,
         redis_connect_func=greet,
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)

@@ -31,6 +31,10 @@ class Registration:
     actor: Actor
     key: NewApiKey
 
+    @property
+    def handle(self) -> str:
+        return self.organisation.handle or ""
+
 
 @dataclass(frozen=True, slots=True)
 class Applicant:

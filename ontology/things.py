@@ -86,7 +86,9 @@ class Thing(ThingFields, table=True):
         return data
 
 
-ThingName = Annotated[str, PydanticField(min_length=1, max_length=500, examples=["Introduction to Botany"])]
+ThingName = Annotated[
+    str, PydanticField(min_length=1, max_length=500, pattern=r"\S", examples=["Introduction to Botany"])
+]
 TypeName = Annotated[str, PydanticField(min_length=1, max_length=80, examples=["course"])]
 Properties = Annotated[
     dict[str, Any],
@@ -268,7 +270,7 @@ def merge_patch(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]
 def _prefix_query(q: str) -> str:
     """Each word as a prefix, all required; a query without a word finds nothing."""
     words = re.findall(r"\w+", q.lower())[:_SEARCH_WORDS_MAX]
-    return " & ".join(f"'{word}':*" for word in words) or "''"
+    return " & ".join(f"'{word}':*" for word in words)
 
 
 def _require_generic(kind: ThingType) -> ThingType:

@@ -5,20 +5,25 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from litestar import Litestar
-from litestar.datastructures import State
+from litestar import Litestar, Router
+from litestar.datastructures import CacheControlHeader, State
+from litestar.static_files import create_static_files_router  # pyright: ignore[reportUnknownVariableType]
+from litestar.types import ASGIApp
 
 from api.authentication import Authenticator
 from api.frame import Frame
 from api.logging import configure_logging
 from api.operations import BODY_BYTES_MAX
-from api.problems import answer_problem
 from api.routes import api_router
 from api.services import Services
 from knowledge.client import KnowledgeClient
 from ontology.database import create_engine
 from ontology.redis_client import create_redis
 from ontology.settings import Settings
+from portal.pages import page_handlers
+from portal.refusals import answer_refusal
+from portal.rendering import STATIC_DIR
+from portal.security_headers import SecurityHeaders
 
 
 def create_services(settings: Settings) -> Services:
@@ -36,7 +41,7 @@ def create_services(settings: Settings) -> Services:
     return Services(settings, engine, redis, authenticator, KnowledgeClient(Path(settings.knowledge_socket)))
 
 
-def create_app(settings: Settings | None = None) -> Frame:
+def create_app(settings: Settings | None = None) -> ASGIApp:
     """The ASGI application of one web process."""
     settings = settings or Settings.from_environment(os.environ)
     configure_logging(settings.log_level)
@@ -53,8 +58,8 @@ def create_app(settings: Settings | None = None) -> Frame:
         await services.engine.dispose()
 
     app = Litestar(
-        route_handlers=[api_router()],
-        exception_handlers={Exception: answer_problem},
+        route_handlers=[api_router(), *page_handlers, _static_files()],
+        exception_handlers={Exception: answer_refusal},
         lifespan=[lifespan],
         state=State({"services": services}),
         openapi_config=None,
@@ -63,4 +68,14 @@ def create_app(settings: Settings | None = None) -> Frame:
         logging_config=None,
     )
     frames.append(Frame(app, services))
-    return frames[0]
+    return SecurityHeaders(frames[0], secure=settings.public_url.startswith("https:"))
+
+
+def _static_files() -> Router:
+    """Addressed by the hash of their content, so they may be kept for ever."""
+    return create_static_files_router(
+        path="/static",
+        directories=[STATIC_DIR],
+        cache_control=CacheControlHeader(public=True, max_age=31_536_000, immutable=True),
+        opt={"public": True},
+    )

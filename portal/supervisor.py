@@ -5,6 +5,7 @@ serves as soon as the database is migrated; search answers 503 until the knowled
 """
 
 import asyncio
+import errno
 import http.client
 import logging
 import os
@@ -174,8 +175,9 @@ def require_free_port(host: str, port: int) -> None:
             with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
                 return
         except OSError as error:
-            if monotonic() > deadline:
-                reason = os.strerror(error.errno or 0).lower()
+            number = error.errno or 0
+            if number != errno.EADDRINUSE or monotonic() > deadline:
+                reason = os.strerror(number).lower() if number > 0 else error.strerror
                 raise StartError(f"cannot listen on {host}, port {port}: {reason}; set PORT to another") from None
         sleep(0.1)
 

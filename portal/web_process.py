@@ -6,12 +6,13 @@ Without this a `kill -9` of the master leaves its web processes serving the port
 import multiprocessing
 import os
 
-from api.frame import Frame
+from litestar.types import ASGIApp
+
 from portal import app
 from portal.exec_child import die_with_parent
 
 
-def create_app() -> Frame:
+def create_app() -> ASGIApp:
     """Assemble the program in a web process; see `portal.app`."""
     die_with_parent()
     master = multiprocessing.parent_process()

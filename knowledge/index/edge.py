@@ -45,6 +45,7 @@ from knowledge.index.interface import (
     IndexUnavailable,
     Point,
     SearchScope,
+    parse_id,
 )
 from knowledge.index.sparse import point_words, query_words
 
@@ -137,7 +138,7 @@ class EdgeIndex:
         return set(self._shard.info().payload_schema)
 
     def tidy(self) -> None:
-        """Merge segments and drop deleted points; searches go on meanwhile."""
+        """Merge segments, drop deleted points, and build the graph of a large collection."""
         self._shard.optimize()
         self._shard.flush()
 
@@ -209,4 +210,4 @@ def _to_edge(point: Point) -> qdrant_edge.Point:
 def _to_candidate(payload: Mapping[str, Any] | None, score: float) -> Candidate:
     payload = payload or {}
     passage_id = payload.get("passage_id")
-    return Candidate(UUID(payload["document_id"]), UUID(passage_id) if passage_id else None, score)
+    return Candidate(parse_id(payload["document_id"]), parse_id(passage_id) if passage_id else None, score)

@@ -24,6 +24,7 @@ from knowledge.index.interface import (
     IndexUnavailable,
     Point,
     SearchScope,
+    parse_id,
 )
 from knowledge.index.sparse import point_words, query_words
 
@@ -118,6 +119,9 @@ class ServerIndex:
     def count(self) -> int:
         return self._answer(lambda: self._client.count(self._collection)).count
 
+    def tidy(self) -> None:
+        """Nothing: a server does so by itself."""
+
     def close(self) -> None:
         self._client.close()
 
@@ -193,4 +197,4 @@ def _to_struct(point: Point) -> models.PointStruct:
 def _to_candidate(payload: dict[str, Any] | None, score: float) -> Candidate:
     payload = payload or {}
     passage_id = payload.get("passage_id")
-    return Candidate(UUID(payload["document_id"]), UUID(passage_id) if passage_id else None, score)
+    return Candidate(parse_id(payload["document_id"]), parse_id(passage_id) if passage_id else None, score)

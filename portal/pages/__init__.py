@@ -1,0 +1,14 @@
+"""The pages of the portal: handlers parse, call one rule, return."""
+
+from portal.pages import accounts, docs, gallery, home, keys, reference, search, start
+
+page_handlers = [
+    *home.handlers,
+    *docs.handlers,
+    *search.handlers,
+    *reference.handlers,
+    *accounts.handlers,
+    *keys.handlers,
+    *start.handlers,
+    *gallery.handlers,
+]

@@ -1,0 +1,177 @@
+"""Sign up, sign in, sign out."""
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from litestar import Request, Response, get, post
+from litestar.response import Redirect
+
+from ontology.accounts import (
+    PASSWORD_LENGTH_MAX,
+    PASSWORD_LENGTH_MIN,
+    Account,
+    SignedIn,
+    close_session,
+    find_account,
+    hash_password,
+    normalise_email,
+    open_session,
+    verify_password,
+)
+from ontology.database import open_lookup, open_transaction
+from ontology.errors import Conflict, RateLimitExceeded
+from ontology.limits import count_attempt
+from ontology.records import utc_now
+from ontology.registration import Applicant, register_organisation
+from portal.pages.keys import NewKey
+from portal.pages.start import START, show_start
+from portal.rendering import render
+from portal.sessions import Visitor, read_form, read_visitor, session_cookie
+
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}\.[^@\s.]{2,63}")
+_SAFE_NEXT = re.compile(r"/(?![/\\])[^\s\\]*")
+# Attempts in a window of seconds: for one e-mail address, and for one network address.
+SIGN_INS_PER_EMAIL, SIGN_INS_PER_ADDRESS, SIGN_IN_SECONDS = 10, 100, 900
+SIGN_UPS_PER_ADDRESS, SIGN_UP_SECONDS = 60, 3600
+
+
+@dataclass(frozen=True, slots=True)
+class SignUpPage:
+    values: dict[str, str] = field(default_factory=dict[str, str])
+    problems: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class SignInPage:
+    values: dict[str, str] = field(default_factory=dict[str, str])
+    problems: dict[str, str] = field(default_factory=dict[str, str])
+    next: str = START
+
+
+@get("/sign-up", opt={"public": True})
+async def sign_up_page(request: Request[Any, Any, Any]) -> Response[Any]:
+    visitor = await read_visitor(request)
+    if visitor.signed_in:
+        return Redirect(START, status_code=303)
+    return render(
+        "sign_up.html", visitor.site, SignUpPage(_blank("organisation", "name", "email")), cookies=visitor.cookies
+    )
+
+
+@post("/sign-up", opt={"public": True})
+async def sign_up(request: Request[Any, Any, Any]) -> Response[Any]:
+    visitor = await read_visitor(request)
+    form = await read_form(request, visitor)
+    values = {name: _single(form, name) for name in ("organisation", "name", "email")}
+    password = (form.get("password") or [""])[0]
+    problems = _check_sign_up(values, password)
+    if not problems:
+        await _limit(request, visitor, "sign-up", SIGN_UPS_PER_ADDRESS, SIGN_UP_SECONDS)
+        try:
+            return await _register(visitor, values, password)
+        except Conflict:
+            problems = {"email": "This address has an account already. Sign in instead."}
+    return render("sign_up.html", visitor.site, SignUpPage(values, problems), status=422)
+
+
+async def _register(visitor: Visitor, values: dict[str, str], password: str) -> Response[Any]:
+    """The answer is the start page itself: the one place that shows the first key."""
+    services = visitor.services
+    applicant = Applicant(
+        values["organisation"], values["name"], values["email"], password_hash=await hash_password(password)
+    )
+    async with open_lookup(services.engine, email=normalise_email(values["email"])) as session:
+        made = await register_organisation(session, applicant, pepper=services.settings.key_pepper)
+        token = await open_session(session, await find_account(session, values["email"]), utc_now())
+    member = SignedIn(made.actor, made.owner.name, made.owner.email, made.organisation.name, made.handle)
+    welcomed = replace(visitor, signed_in=member, token=token, new_cookie=session_cookie(services, token))
+    return await show_start(welcomed, NewKey(made.key.name, made.key.key), status=201)
+
+
+@get("/sign-in", opt={"public": True})
+async def sign_in_page(request: Request[Any, Any, Any]) -> Response[Any]:
+    visitor = await read_visitor(request)
+    after = _safe_next(request.query_params.get("next", ""))
+    if visitor.signed_in:
+        return Redirect(after, status_code=303)
+    page = SignInPage(_blank("email"), {}, after)
+    return render("sign_in.html", visitor.site, page, cookies=visitor.cookies)
+
+
+@post("/sign-in", opt={"public": True})
+async def sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
+    visitor = await read_visitor(request)
+    form = await read_form(request, visitor)
+    email, password = _single(form, "email"), (form.get("password") or [""])[0]
+    after = _safe_next(_single(form, "next"))
+    await _limit(request, visitor, "sign-in", SIGN_INS_PER_ADDRESS, SIGN_IN_SECONDS)
+    await _limit_name(visitor, f"sign-in:{normalise_email(email)}", SIGN_INS_PER_EMAIL, SIGN_IN_SECONDS)
+    services = visitor.services
+    account: Account | None = None
+    token = ""
+    if 0 < len(password) <= PASSWORD_LENGTH_MAX:
+        async with open_lookup(services.engine, email=normalise_email(email)) as session:
+            account = await verify_password(session, email, password)
+            if account is not None:
+                token = await open_session(session, account, utc_now())
+    if account is None:
+        page = SignInPage({"email": email}, {"": "E-mail address and password do not match."}, after)
+        return render("sign_in.html", visitor.site, page, status=422)
+    return _welcome(visitor, token, after)
+
+
+@post("/sign-out", opt={"public": True})
+async def sign_out(request: Request[Any, Any, Any]) -> Response[Any]:
+    visitor = await read_visitor(request)
+    await read_form(request, visitor)
+    if visitor.signed_in:
+        actor = visitor.signed_in.actor
+        async with open_transaction(visitor.services.engine, actor) as session:
+            await close_session(session, actor, visitor.token)
+    cookie = session_cookie(visitor.services, "")
+    cookie.max_age = 0
+    return Redirect("/", status_code=303, cookies=[cookie])
+
+
+def _welcome(visitor: Visitor, token: str, after: str) -> Response[Any]:
+    return Redirect(after, status_code=303, cookies=[session_cookie(visitor.services, token)])
+
+
+def _check_sign_up(values: dict[str, str], password: str) -> dict[str, str]:
+    problems: dict[str, str] = {}
+    if not 1 <= len(values["organisation"]) <= 200:
+        problems["organisation"] = "Give your organisation a name of up to 200 characters."
+    if not 1 <= len(values["name"]) <= 200:
+        problems["name"] = "Tell us your name, in up to 200 characters."
+    if not _EMAIL.fullmatch(values["email"]):
+        problems["email"] = "Enter an e-mail address such as ada@example.com."
+    if not PASSWORD_LENGTH_MIN <= len(password) <= PASSWORD_LENGTH_MAX:
+        problems["password"] = f"Choose a password of at least {PASSWORD_LENGTH_MIN} characters."
+    return problems
+
+
+def _safe_next(given: str) -> str:
+    """Only paths of this site."""
+    return given if _SAFE_NEXT.fullmatch(given) else START
+
+
+def _single(form: dict[str, list[str]], name: str) -> str:
+    return (form.get(name) or [""])[0].strip()
+
+
+def _blank(*names: str) -> dict[str, str]:
+    return dict.fromkeys(names, "")
+
+
+async def _limit(request: Request[Any, Any, Any], visitor: Visitor, what: str, limit: int, seconds: int) -> None:
+    await _limit_name(visitor, f"{what}:{request.scope['state']['client_ip']}", limit, seconds)
+
+
+async def _limit_name(visitor: Visitor, name: str, limit: int, seconds: int) -> None:
+    """Raises: RateLimitExceeded."""
+    if not await count_attempt(visitor.services.redis, name, limit=limit, seconds=seconds):
+        raise RateLimitExceeded("Too many attempts; wait a few minutes and try again.", retry_after_seconds=seconds)
+
+
+handlers = [sign_up_page, sign_up, sign_in_page, sign_in, sign_out]

@@ -1,0 +1,174 @@
+"""`/keys`: create a key and see it once, see when and from where each was used, revoke."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from litestar import Request, Response, get, post
+from litestar.response import Redirect
+from pydantic import ValidationError
+
+from api.api_keys import raise_epoch
+from api.parameters import parse_path_id
+from ontology.database import open_transaction
+from ontology.errors import PortalError
+from ontology.ids import encode_id
+from ontology.keys import EXPLORER_NAME, ApiKey, ApiKeyCreate, create_key, list_keys, revoke_key
+from ontology.pagination import PageRequest
+from ontology.records import to_epoch_ms, utc_now
+from ontology.scopes import Preset, Scope
+from portal.rendering import render
+from portal.sessions import Visitor, read_form, read_visitor
+
+KEYS_SHOWN = 200
+LIVES_IN_DAYS = ("", "7", "30", "90", "365")
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key just created; its text is in this one answer and nowhere else."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyView:
+    id: str
+    name: str
+    prefix: str
+    scopes: tuple[str, ...]
+    status: str
+    created: str
+    created_iso: str
+    last_used: str | None
+    last_used_iso: str | None
+    last_used_ip: str | None
+    expires: str | None
+    current: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeysPage:
+    keys: tuple[KeyView, ...]
+    scopes: tuple[str, ...]
+    created: NewKey | None = None
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+    problems: dict[str, str] = field(default_factory=dict[str, str])
+
+
+_BLANK: dict[str, Any] = {"name": "", "access": Preset.READ_ONLY.value, "scopes": [], "expires_days": ""}
+
+
+@get("/keys", opt={"public": True})
+async def keys_page(request: Request[Any, Any, Any]) -> Response[str]:
+    visitor = await read_visitor(request)
+    return await _show(visitor, values=_BLANK)
+
+
+@post("/keys", opt={"public": True})
+async def create(request: Request[Any, Any, Any]) -> Response[str]:
+    visitor = await read_visitor(request)
+    visitor.member()
+    form = await read_form(request, visitor)
+    values = {
+        "name": (form.get("name") or [""])[0].strip(),
+        "access": (form.get("access") or [""])[0],
+        "scopes": form.get("scopes", []),
+        "expires_days": (form.get("expires_days") or [""])[0],
+    }
+    try:
+        created = await make_key(visitor, _read_key(values, utc_now()))
+    except ValidationError:
+        problems = {"name": "Name the key, and choose what it may do."}
+        return await _show(visitor, values=values, problems=problems, status=422)
+    except PortalError as refusal:
+        return await _show(visitor, values=values, problems={"": refusal.detail}, status=422)
+    return await _show(visitor, values=_BLANK, created=created, status=201)
+
+
+@post("/keys/{key_id:str}/revoke", opt={"public": True})
+async def revoke(request: Request[Any, Any, Any], key_id: str) -> Response[Any]:
+    visitor = await read_visitor(request)
+    actor = visitor.member().actor
+    await read_form(request, visitor)
+    identity = parse_path_id("keyId", "thing", key_id)
+    async with open_transaction(visitor.services.engine, actor) as session:
+        await revoke_key(session, actor, identity, utc_now())
+    await raise_epoch(visitor.services, actor)
+    return Redirect("/keys", status_code=303)
+
+
+async def make_key(visitor: Visitor, new: ApiKeyCreate) -> NewKey:
+    """Create a key for the member, and hand over its text."""
+    actor = visitor.member().actor
+    pepper = visitor.services.settings.key_pepper
+    async with open_transaction(visitor.services.engine, actor) as session:
+        key = await create_key(session, actor, new, pepper=pepper, now=utc_now())
+    return NewKey(key.name, key.key)
+
+
+async def has_keys(visitor: Visitor) -> bool:
+    return bool(await _list(visitor))
+
+
+def _read_key(values: dict[str, Any], now: datetime) -> ApiKeyCreate:
+    """Raises: ValidationError."""
+    given: dict[str, Any] = {"name": values["name"]}
+    if values["access"] == "custom":
+        given["scopes"] = values["scopes"]
+    else:
+        given["preset"] = values["access"]
+    if values["expires_days"] in LIVES_IN_DAYS and values["expires_days"]:
+        given["expiresAt"] = to_epoch_ms(now + timedelta(days=int(values["expires_days"])))
+    return ApiKeyCreate.model_validate(given)
+
+
+async def _list(visitor: Visitor) -> list[ApiKey]:
+    """The organisation's keys, without the explorer's, which come and go."""
+    actor = visitor.member().actor
+    request = PageRequest(visitor.services.settings.secret_key, limit=KEYS_SHOWN)
+    async with open_transaction(visitor.services.engine, actor) as session:
+        page = await list_keys(session, actor, request, utc_now())
+    return [key for key in page.rows if key.name != EXPLORER_NAME]
+
+
+async def _show(
+    visitor: Visitor,
+    *,
+    values: dict[str, Any],
+    problems: dict[str, str] | None = None,
+    created: NewKey | None = None,
+    status: int = 200,
+) -> Response[str]:
+    keys = tuple(_view(key) for key in await _list(visitor))
+    scopes = tuple(scope.value for scope in Scope)
+    page = KeysPage(keys, scopes, created, values, problems or {})
+    return render("keys.html", visitor.site, page, status=status)
+
+
+def _view(key: ApiKey) -> KeyView:
+    return KeyView(
+        id=encode_id("thing", key.id),
+        name=key.name,
+        prefix=key.prefix,
+        scopes=tuple(key.scopes),
+        status=key.status,
+        created=_day(key.created_at),
+        created_iso=key.created_at.isoformat(),
+        last_used=_minute(key.last_used_at) if key.last_used_at else None,
+        last_used_iso=key.last_used_at.isoformat() if key.last_used_at else None,
+        last_used_ip=key.last_used_ip,
+        expires=_day(key.expires_at) if key.expires_at else None,
+    )
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment.day} {moment:%b %Y}"
+
+
+def _minute(moment: datetime) -> str:
+    return f"{_day(moment)}, {moment:%H:%M} UTC"
+
+
+handlers = [keys_page, create, revoke]

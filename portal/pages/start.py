@@ -1,0 +1,71 @@
+"""`/start`: organisation, key, first call."""
+
+import json
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from litestar import Request, Response, get, post
+
+from api.examples import ENTITY_CREATE
+from ontology.ids import encode_id
+from ontology.keys import ApiKeyCreate
+from ontology.scopes import Preset
+from portal.pages.keys import NewKey, has_keys, make_key
+from portal.rendering import render
+from portal.sessions import Visitor, read_form, read_visitor
+
+START = "/start"
+
+
+@dataclass(frozen=True, slots=True)
+class StartPage:
+    """The three steps; `created` is set in the one answer that shows the key."""
+
+    organisation_name: str
+    organisation_id: str
+    handle: str
+    has_keys: bool
+    created: NewKey | None
+    body_example: str
+    public_url: str
+    curl: str
+
+
+@get("/start", opt={"public": True})
+async def start_page(request: Request[Any, Any, Any]) -> Response[str]:
+    visitor = await read_visitor(request)
+    return await show_start(visitor, None)
+
+
+@post("/start/key", opt={"public": True})
+async def start_key(request: Request[Any, Any, Any]) -> Response[str]:
+    visitor = await read_visitor(request)
+    visitor.member()
+    await read_form(request, visitor)
+    new = ApiKeyCreate.model_validate({"name": "First key", "preset": Preset.ADMIN.value})
+    return await show_start(visitor, await make_key(visitor, new), status=201)
+
+
+async def show_start(visitor: Visitor, created: NewKey | None, *, status: int = 200) -> Response[str]:
+    member = visitor.member()
+    public_url = visitor.services.settings.public_url
+    page = StartPage(
+        organisation_name=member.organisation_name,
+        organisation_id=encode_id("group", member.actor.org_id),
+        handle=member.handle,
+        has_keys=await has_keys(visitor),
+        created=created,
+        body_example=json.dumps(ENTITY_CREATE, indent=2),
+        public_url=public_url,
+        curl=(
+            f"curl -sS {public_url}/v1/entities \\\n"
+            '  -H "Authorization: Bearer $ONE_API_KEY" \\\n'
+            "  -H 'Content-Type: application/json' \\\n"
+            f"  -d {shlex.quote(json.dumps(ENTITY_CREATE))}"
+        ),
+    )
+    return render("start.html", visitor.site, page, status=status, cookies=visitor.cookies)
+
+
+handlers = [start_page, start_key]
