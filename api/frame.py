@@ -173,13 +173,30 @@ def find_frame_flaw(scope: HttpScope) -> PortalError | None:
     query: bytes = scope.get("query_string", b"")
     if len(raw_path) + len(query) > URI_LENGTH_MAX:
         return UriTooLong()
-    if _BAD_ESCAPE.search(raw_path) or "\x00" in scope["path"] or "�" in scope["path"]:
+    if raw_path[:1] != b"/" or _BAD_ESCAPE.search(raw_path) or "\x00" in scope["path"] or "�" in scope["path"]:
         return InvalidRequest(flaws=[Flaw("path", "is not a valid address", "percent-encode UTF-8 text")])
     if len(scope["headers"]) > HEADERS_MAX:
         return InvalidRequest(flaws=[Flaw("header", f"there are more than {HEADERS_MAX} headers", "send fewer")])
+    return _find_framing_flaw(scope)
+
+
+def _find_framing_flaw(scope: HttpScope) -> PortalError | None:
+    """Two readings of where a request goes or where its body ends (RFC 9112, sections 3.2 and 6.1)."""
+    hosts = lengths = encodings = 0
     for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > BODY_BYTES_MAX:
-            return PayloadTooLarge()
+        if name == b"host":
+            hosts += 1 if value or scope["http_version"] != "1.1" else 2  # the server puts an empty one for none
+        elif name == b"content-length":
+            lengths += 1
+            if value.isdigit() and int(value) > BODY_BYTES_MAX:
+                return PayloadTooLarge()
+        elif name == b"transfer-encoding":
+            encodings += 1
+    if hosts > 1:
+        return InvalidRequest(flaws=[Flaw("header.Host", "must stand exactly once", "send one")])
+    if encodings > 1 or (encodings and lengths):
+        flaw = Flaw("header.Transfer-Encoding", "contradicts another header", "send one way to tell the body's length")
+        return InvalidRequest(flaws=[flaw])
     return None
 
 

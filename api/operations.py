@@ -4,6 +4,7 @@ Key and limits; scope; parameters and body; one transaction, committed before th
 its idempotency key in that same transaction. A handler is left with one call of one rule.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 from litestar import Request, Response
+from litestar.exceptions import InternalServerException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import Method
 from pydantic import BaseModel, ValidationError
@@ -30,6 +32,7 @@ from ontology.records import Input, Record, utc_now
 from ontology.scopes import Scope
 
 BODY_BYTES_MAX = 1_000_000
+BODY_SECONDS = 10
 JSON_TYPES = ("application/json", "application/merge-patch+json")
 _VISIBLE = re.compile(r"[!-~]+")
 
@@ -237,10 +240,26 @@ async def _read_body(request: Request[Any, Any, Any], about: Operation) -> bytes
         place = "header.Content-Encoding" if media_type in JSON_TYPES else "header.Content-Type"
         flaw = Flaw(place, "is not supported here", "send uncompressed `application/json`")
         raise UnsupportedMediaType(flaws=[flaw])
-    body = await request.body()
+    body = await _receive_body(request)
     if len(body) > BODY_BYTES_MAX:
         raise PayloadTooLarge
     return body
+
+
+async def _receive_body(request: Request[Any, Any, Any]) -> bytes:
+    """Nothing is held while waiting, no connection of a pool above all, so a slow sender costs a socket and no more.
+
+    Raises:
+        InvalidRequest: it ends early, is cut into chunks that are none, or does not arrive in time.
+    """
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.body()
+    except TimeoutError:
+        message = f"did not arrive within {BODY_SECONDS} seconds"
+    except InternalServerException:  # the framework's word for a client that broke off
+        message = "ended early"
+    raise InvalidRequest(flaws=[Flaw("body", message, "send all of it")])
 
 
 def _parse(model: type[BaseModel], value: Any, where: str) -> Any:

@@ -8,6 +8,7 @@ The last admission times of a window are a list, oldest first, from which those 
 length is the number in the window, and each time is added and dropped once.
 """
 
+import secrets
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -23,8 +24,8 @@ DAY_SECONDS = 86_400
 # Times are micro-seconds kept as integers written with %d: a Lua number printed plainly loses digits.
 _ADMIT = """
 local known = ARGV[1]
-local epoch = redis.call('GET', KEYS[1]) or '0'
-if known ~= epoch then return {-1, epoch} end
+local epoch = redis.call('GET', KEYS[1])
+if not epoch or known ~= epoch then return {-1} end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local today = math.floor(time[1] / 86400)
@@ -79,7 +80,7 @@ if binding == 0 then
     end
   end
 end
-return {admitted, epoch, wait, binding, left[1], left[2], left[3], left[4], (today + 1) * 86400 - time[1]}
+return {admitted, 0, wait, binding, left[1], left[2], left[3], left[4], (today + 1) * 86400 - time[1]}
 """
 
 
@@ -118,12 +119,16 @@ class Limiter:
 
     async def read_epoch(self, org_id: UUID) -> str:
         """The epoch to load a credential under; read it before the database, never after."""
-        value: Any = await self._redis.get(_epoch_key(org_id))
-        return value.decode() if value else "0"
+        key = _epoch_key(org_id)
+        value: Any = await self._redis.get(key)
+        if value is None:
+            await self._redis.set(key, _new_epoch(), nx=True)
+            value = await self._redis.get(key)
+        return value.decode()
 
     async def raise_epoch(self, org_id: UUID) -> None:
         """Make every process load this organisation's credentials again before its next request."""
-        await self._redis.incr(_epoch_key(org_id))
+        await self._redis.set(_epoch_key(org_id), _new_epoch())
 
     async def decide(self, credential: Credential, epoch: str) -> Decision:
         """Admit or refuse one request, atomically over all layers.
@@ -172,6 +177,11 @@ async def count_attempt(redis: Redis, name: str, *, limit: int, seconds: int) ->
     key = f"attempts:{name}"
     await redis.set(key, b"0", ex=seconds, nx=True)
     return int(await redis.incr(key)) <= limit
+
+
+def _new_epoch() -> str:
+    """Random, so that a server that has lost its data can never bring an old one back by counting."""
+    return secrets.token_hex(8)
 
 
 def _epoch_key(org_id: UUID) -> str:

@@ -88,11 +88,11 @@ async def create(request: Request[Any, Any, Any]) -> Response[str]:
 
 
 @post("/keys/{key_id:str}/revoke", opt={"public": True})
-async def revoke(request: Request[Any, Any, Any], key_id: str) -> Response[Any]:
+async def revoke(request: Request[Any, Any, Any]) -> Response[Any]:
     visitor = await read_visitor(request)
     actor = visitor.member().actor
     await read_form(request, visitor)
-    identity = parse_path_id("keyId", "thing", key_id)
+    identity = parse_path_id("keyId", "thing", request.path_params["key_id"])
     async with open_transaction(visitor.services.engine, actor) as session:
         await revoke_key(session, actor, identity, utc_now())
     await raise_epoch(visitor.services, actor)

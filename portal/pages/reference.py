@@ -99,7 +99,8 @@ async def reference(request: Request[Any, Any, Any]) -> Response[str]:
 
 
 @get("/reference/{operation_id:str}", opt={"public": True})
-async def reference_operation(request: Request[Any, Any, Any], operation_id: str) -> Response[str]:
+async def reference_operation(request: Request[Any, Any, Any]) -> Response[str]:
+    operation_id: str = request.path_params["operation_id"]
     visitor = await read_visitor(request)
     public_url = visitor.services.settings.public_url
     view = _view(public_url, operation_id)

@@ -1,0 +1,162 @@
+"""The API in this process, on real parts: nothing to start, and every test has an organisation of its own."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+from litestar.types import ASGIApp
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ontology.actors import Actor
+from ontology.database import create_engine, open_lookup, open_transaction
+from ontology.ids import decode_id, encode_id
+from ontology.keys import ApiKeyCreate, RateLimit, create_key
+from ontology.limits import Limiter
+from ontology.plans import Plan
+from ontology.records import utc_now
+from ontology.redis_client import Redis, create_redis
+from ontology.registration import Applicant, Registration, register_organisation
+from ontology.scopes import Preset, Scope
+from ontology.settings import Settings
+from portal.app import create_app
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A key and the client that sends it."""
+
+    client: httpx.AsyncClient
+    key: str
+    key_id: str
+    group_id: str
+    owner: Actor
+    """Acts for the organisation without a key, to prepare what costs no request."""
+
+    @property
+    def org_id(self) -> UUID:
+        return self.owner.org_id
+
+    async def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.key}"} | options.pop("headers", {})
+        return await self.client.request(method, path, headers=headers, **options)
+
+    async def get(self, path: str, **options: Any) -> httpx.Response:
+        return await self.call("GET", path, **options)
+
+    async def post(self, path: str, body: Any, **options: Any) -> httpx.Response:
+        return await self.call("POST", path, json=body, **options)
+
+    async def delete(self, path: str) -> httpx.Response:
+        return await self.call("DELETE", path)
+
+    async def make(self, path: str, **body: Any) -> dict[str, Any]:
+        """Create something that has to succeed."""
+        answer = await self.post(path, body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    async def make_thing(self, name: str = "Botany", **more: Any) -> dict[str, Any]:
+        return await self.make("/v1/entities", **({"type": "course", "name": name} | more))
+
+    async def all_rows(self, path: str, **query: Any) -> list[dict[str, Any]]:
+        """Every row of a list, page by page."""
+        rows: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while True:
+            page = await self.get(path, params=query | ({"cursor": cursor} if cursor else {}))
+            assert page.status_code == 200, page.text
+            rows.extend(page.json()["data"])
+            if (cursor := page.json()["pagination"]["nextCursor"]) is None:
+                return rows
+
+
+@dataclass(frozen=True)
+class Program:
+    """The assembled program and connections of its own to what it stands on."""
+
+    settings: Settings
+    engine: AsyncEngine
+    redis: Redis
+    client: httpx.AsyncClient
+
+    async def register(self, name: str = "Acme", plan: Plan = Plan.ENTERPRISE) -> Caller:
+        """A new organisation with its first key, which has every scope."""
+        made = await self.register_fully(Applicant(name, "Ada", f"{uuid4().hex}@example.com", plan))
+        group_id = encode_id("group", made.organisation.id)
+        return Caller(self.client, made.key.key, encode_id("thing", made.key.id), group_id, made.actor)
+
+    async def register_fully(self, applicant: Applicant) -> Registration:
+        async with open_lookup(self.engine, email=applicant.email) as session:
+            return await register_organisation(session, applicant, pepper=self.settings.key_pepper)
+
+    async def issue(
+        self,
+        owner: Caller,
+        *scopes: Scope,
+        group_id: str | None = None,
+        expires_at: datetime | None = None,
+        per_minute: int | None = None,
+    ) -> Caller:
+        """A further key, with all scopes unless some are named; costs the organisation no request."""
+        limit = RateLimit.model_construct(requests_per_minute=per_minute, requests_per_day=1_000_000)
+        new = ApiKeyCreate.model_construct(
+            name="Further key",
+            scopes=list(scopes) or None,
+            preset=None if scopes else Preset.ADMIN,
+            group_id=decode_id(group_id)[1] if group_id else None,
+            expires_at=expires_at,
+            rate_limit=limit if per_minute else None,
+        )
+        async with open_transaction(self.engine, owner.owner) as session:
+            made = await create_key(session, owner.owner, new, pepper=self.settings.key_pepper, now=utc_now())
+        key_id, own_group = encode_id("thing", made.id), encode_id("group", made.group_id)
+        return Caller(self.client, made.key, key_id, own_group, owner.owner)
+
+    async def raise_epoch(self, caller: Caller) -> None:
+        await Limiter(self.redis).raise_epoch(caller.org_id)
+
+
+@asynccontextmanager
+async def running_program(settings: Settings) -> AsyncGenerator[Program]:
+    """Assemble the program as a web process does, and take it apart again."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    app = create_app(settings)
+    engine, redis = create_engine(settings), create_redis(settings)
+    transport = httpx.ASGITransport(app)
+    try:
+        async with _lifespan(app), httpx.AsyncClient(transport=transport, base_url="http://one.test") as client:
+            yield Program(settings, engine, redis, client)
+    finally:
+        await redis.aclose()
+        await engine.dispose()
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+@asynccontextmanager
+async def _lifespan(app: ASGIApp) -> AsyncGenerator[None]:
+    """What a server tells an application before the first request and after the last."""
+    told: asyncio.Queue[Any] = asyncio.Queue()
+    heard: asyncio.Queue[Any] = asyncio.Queue()
+    scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
+    running = asyncio.create_task(app(scope, told.get, heard.put))
+    for phase in ("startup", "shutdown"):
+        await told.put({"type": f"lifespan.{phase}"})
+        assert (await heard.get())["type"] == f"lifespan.{phase}.complete"
+        if phase == "startup":
+            yield
+    await running
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
+    """Ask until it is so; fails when the time is up."""
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110 - what is waited for happens in the database
+            await asyncio.sleep(0.01)
