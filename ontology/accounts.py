@@ -14,7 +14,7 @@ from uuid import UUID
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
-from sqlalchemy import ForeignKeyConstraint, Index, LargeBinary, Text, UniqueConstraint, Uuid
+from sqlalchemy import ForeignKeyConstraint, Index, LargeBinary, Text, UniqueConstraint, Uuid, delete
 from sqlmodel import Field, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -162,6 +162,11 @@ async def find_session(session: AsyncSession, token: str, now: datetime) -> Sign
         return None
     actor = owner_actor(found.org_id, person.id, Plan(organisation.plan))
     return SignedIn(actor, person.name, person.email, organisation.name, organisation.handle or "")
+
+
+async def forget_expired_sessions(session: AsyncSession, now: datetime) -> None:
+    """Delete sessions past their life (duty `housekeeping`)."""
+    await session.exec(delete(PortalSession).where(col(PortalSession.expires_at) <= now))
 
 
 async def close_session(session: AsyncSession, actor: Actor, token: str) -> None:

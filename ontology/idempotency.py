@@ -111,5 +111,5 @@ def keep_answer(
 
 
 async def forget_old_answers(session: AsyncSession, now: datetime) -> None:
-    """Delete records past their life (duty `idempotency`)."""
+    """Delete records past their life (duty `housekeeping`)."""
     await run_sql(session, text("DELETE FROM idempotency_records WHERE created_at < :limit"), {"limit": now - LIFE})
