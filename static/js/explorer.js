@@ -1,0 +1,111 @@
+// Try it: turns the form of an operation into a real request, and into the curl command that sends the same.
+(() => {
+  "use strict";
+  const form = document.querySelector("[data-try]");
+  if (!form) return;
+  const panel = document.querySelector("[data-answer]");
+  const curl = document.querySelector("[data-try-curl]");
+  const problem = form.querySelector("[data-try-problem]");
+  const send = form.querySelector("[data-try-send]");
+  const { method, path: template, publicUrl } = form.dataset;
+  const fields = [...form.elements].filter((field) => /^(path|query|header)\./.test(field.name));
+
+  // The key of a signed-in person lives in this variable and nowhere else.
+  let minted = null;
+
+  const request = () => {
+    let path = template;
+    const query = new URLSearchParams();
+    const headers = {};
+    for (const field of fields) {
+      const [place, name] = [field.name.slice(0, field.name.indexOf(".")), field.name.slice(field.name.indexOf(".") + 1)];
+      const value = field.value.trim();
+      if (place === "path") path = path.replace(`{${name}}`, encodeURIComponent(value));
+      else if (value && place === "query") query.append(name, value);
+      else if (value) headers[name] = value;
+    }
+    const body = form.elements.body?.value;
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    const asked = query.toString();
+    return { method, path: asked ? `${path}?${asked}` : path, headers, body };
+  };
+
+  const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
+  const showCurl = () => {
+    const { path, headers, body } = request();
+    const address = publicUrl + path;
+    const start = method === "GET" ? "curl" : `curl -X ${method}`;
+    const lines = [`${start} ${/[?&']/.test(address) ? quote(address) : address}`, '  -H "Authorization: Bearer $ONE_API_KEY"'];
+    for (const [name, value] of Object.entries(headers)) lines.push(`  -H ${quote(`${name}: ${value}`)}`);
+    if (body !== undefined) lines.push(`  -d ${quote(body)}`);
+    one.highlight(curl, lines.join(" \\\n"), "shell");
+  };
+
+  const mint = async () => {
+    if (minted && minted.expiresAt - 30_000 > Date.now()) return minted.key;
+    const token = document.querySelector('meta[name="csrf-token"]').content;
+    const response = await fetch("/explorer-key", { method: "POST", headers: { "X-CSRF-Token": token } });
+    if (!response.ok) throw new Error("A key could not be made: sign in again, or paste a key of yours.");
+    minted = await response.json();
+    return minted.key;
+  };
+
+  const complain = (text) => {
+    problem.textContent = text;
+    problem.hidden = !text;
+  };
+
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    complain("");
+    send.setAttribute("aria-busy", "true");
+    send.disabled = true;
+    try {
+      const own = form.elements.key.value.trim();
+      const key = own || ("signedIn" in form.dataset ? await mint() : "");
+      const answer = await one.send({ ...request(), key });
+      one.showAnswer(panel, answer);
+      if (answer.status === 401) minted = null;
+      one.announce(`Answered with status ${answer.status} in ${answer.milliseconds} milliseconds`);
+      panel.scrollIntoView({ block: "nearest" });
+    } catch (error) {
+      complain(error instanceof TypeError ? "The request could not be sent. Is the portal still running?" : error.message);
+    } finally {
+      send.removeAttribute("aria-busy");
+      send.disabled = false;
+    }
+  });
+
+  // A path parameter starts with the id of something the reader just made or listed, where there is one.
+  const offerRecentIds = () => {
+    for (const field of fields.filter((each) => /^path\./.test(each.name) || /Id$/.test(each.name))) {
+      const kind = /^(path|query)\.keyId$/.test(field.name) ? "thing" : field.value.split("_")[0] || kindOf(field.name);
+      const wantsKey = field.name.endsWith(".keyId");
+      const ids = one
+        .recentIds()
+        .map((entry) => entry.split(" "))
+        .filter(([id, ...words]) => id.startsWith(`${kind}_`) && words.includes("key") === wantsKey);
+      if (!ids.length) continue;
+      const list = document.createElement("datalist");
+      list.id = `${field.id}-recent`;
+      for (const [id, type] of ids) list.append(new Option(type ?? "", id));
+      field.after(list);
+      field.setAttribute("list", list.id);
+      if (field.name.startsWith("path.")) field.value = ids[0][0];
+    }
+  };
+  const kindOf = (name) => ({ "query.groupId": "group", "query.fromId": "thing", "query.toId": "thing" })[name] ?? "thing";
+
+  // Indent a JSON body with the Tab key would trap the keyboard, so Tab stays Tab; Ctrl-Enter sends.
+  form.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      form.requestSubmit();
+    }
+  });
+
+  offerRecentIds();
+  form.addEventListener("input", showCurl);
+  showCurl();
+})();

@@ -1,0 +1,155 @@
+// Sends a real request to the API of this site and shows its answer. What an answer says is put on the page as text only.
+(() => {
+  "use strict";
+  const RECENT = "one-recent-ids";
+  const SHOWN_HEADERS = [
+    "x-request-id", "content-type", "ratelimit", "ratelimit-policy", "retry-after", "idempotent-replayed",
+    "www-authenticate", "location", "etag", "cache-control",
+  ];
+
+  // `fetch` hides nothing of a same-origin answer, so these are the headers a program gets.
+  one.send = async ({ method, path, key, headers = {}, body }) => {
+    const began = performance.now();
+    const response = await fetch(path, {
+      method,
+      headers: { ...(key ? { Authorization: `Bearer ${key}` } : {}), ...headers },
+      body,
+      credentials: "omit",
+      cache: "no-store",
+    });
+    const text = await response.text();
+    return {
+      status: response.status,
+      reason: response.statusText,
+      ok: response.ok,
+      headers: response.headers,
+      text,
+      milliseconds: Math.round(performance.now() - began),
+    };
+  };
+
+  const REASONS = {
+    200: "OK", 201: "Created", 204: "No Content", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden",
+    404: "Not Found", 405: "Method Not Allowed", 406: "Not Acceptable", 409: "Conflict", 413: "Content Too Large",
+    414: "URI Too Long", 415: "Unsupported Media Type", 422: "Unprocessable Content", 429: "Too Many Requests",
+    500: "Internal Server Error", 503: "Service Unavailable",
+  };
+
+  const parse = (text) => {
+    try {
+      return JSON.parse(text);
+    } catch {
+      return null;
+    }
+  };
+
+  const make = (tag, text, attributes = {}) => {
+    const element = document.createElement(tag);
+    element.textContent = text;
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    return element;
+  };
+
+  const size = (text) => {
+    const bytes = new TextEncoder().encode(text).length;
+    return bytes < 1000 ? `${bytes} B` : `${(bytes / 1000).toFixed(1)} kB`;
+  };
+
+  // `"org-minute";r=59;t=60, …` with `"org-minute";q=60;w=60, …`: the first layer is the one that binds.
+  const cost = (answer) => {
+    if (answer.headers.get("idempotent-replayed")) return "replayed, not counted";
+    const left = /"([^"]+)";r=(\d+)/.exec(answer.headers.get("ratelimit") ?? "");
+    if (!left) return "";
+    const policy = (answer.headers.get("ratelimit-policy") ?? "").split(",").find((part) => part.includes(`"${left[1]}"`));
+    const quota = /;q=(\d+)/.exec(policy ?? "");
+    const window = left[1].endsWith("day") ? "today" : "this minute";
+    const remaining = Number(left[2]).toLocaleString("en-GB");
+    return `${remaining}${quota ? ` of ${Number(quota[1]).toLocaleString("en-GB")}` : ""} left ${window}`;
+  };
+
+  // Only pages of this site become links, whatever the answer says.
+  const localPath = (address, prefix) => {
+    try {
+      const url = new URL(address, location.origin);
+      return url.pathname.startsWith(prefix) ? url.pathname + url.search : null;
+    } catch {
+      return null;
+    }
+  };
+
+  const showProblem = (element, answer, problem) => {
+    element.replaceChildren();
+    element.hidden = answer.ok || !problem || typeof problem.title !== "string";
+    if (element.hidden) return;
+    element.append(make("h3", problem.title), make("p", String(problem.detail ?? "")));
+    const flaws = Array.isArray(problem.errors) ? problem.errors : [];
+    if (flaws.length) {
+      const list = document.createElement("ul");
+      for (const flaw of flaws) {
+        const item = document.createElement("li");
+        const fix = flaw.fix ? `: ${flaw.fix}` : "";
+        item.append(make("code", String(flaw.location)), ` ${flaw.message}${fix}`);
+        list.append(item);
+      }
+      element.append(list);
+    }
+    const links = make("p", "", { class: "answer-links" });
+    const page = localPath(problem.type, "/docs/");
+    if (page) links.append(make("a", `About ${problem.code}`, { href: page, "data-answer-about": "" }));
+    const search = localPath(problem.troubleshoot, "/search");
+    if (search) links.append(make("a", "Search for a way out", { href: search }));
+    if (links.childElementCount) element.append(links);
+  };
+
+  const showHeaders = (list, headers) => {
+    list.replaceChildren();
+    for (const name of SHOWN_HEADERS) {
+      if (!headers.has(name)) continue;
+      const row = document.createElement("div");
+      row.append(make("dt", name), make("dd", headers.get(name)));
+      list.append(row);
+    }
+  };
+
+  one.showAnswer = (panel, answer) => {
+    const find = (name) => panel.querySelector(`[data-answer-${name}]`);
+    const data = parse(answer.text);
+    panel.hidden = false;
+    const status = find("status");
+    status.className = `badge ${answer.ok ? "badge-good" : answer.status >= 500 ? "badge-bad" : "badge-warn"}`;
+    status.textContent = `${answer.status} ${REASONS[answer.status] ?? answer.reason}`.trim();
+    find("time").textContent = `${answer.milliseconds} ms`;
+    find("size").textContent = size(answer.text);
+    find("cost").textContent = cost(answer);
+    showHeaders(find("headers"), answer.headers);
+    showProblem(find("problem"), answer, data);
+    const body = find("body");
+    if (data === null) body.textContent = answer.text || "(empty)";
+    else one.highlight(body, JSON.stringify(data, null, 2), "json");
+    if (answer.ok && data) remember(data);
+    return data;
+  };
+
+  // Ids of what was just made or listed, so that the next operation's page can offer them; kept by this tab only.
+  const remember = (data) => {
+    const rows = Array.isArray(data.data) ? data.data : [data];
+    const recent = one.recentIds();
+    for (const row of rows.slice(0, 20).reverse()) {
+      const id = row?._id;
+      if (typeof id === "string" && /^[a-z]+_[0-9a-z]{26}$/.test(id)) recent.unshift(`${id} ${row.type ?? ""} ${row.prefix ? "key" : ""}`.trim());
+    }
+    try {
+      sessionStorage.setItem(RECENT, JSON.stringify([...new Set(recent)].slice(0, 60)));
+    } catch {
+      // Not remembered, then.
+    }
+  };
+
+  one.recentIds = () => {
+    try {
+      return JSON.parse(sessionStorage.getItem(RECENT) ?? "[]");
+    } catch {
+      return [];
+    }
+  };
+})();

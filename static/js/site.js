@@ -1,0 +1,64 @@
+// What every page has: the theme toggle, copy buttons, and announcing what was copied.
+(() => {
+  "use strict";
+
+  const toggle = document.querySelector("[data-theme-toggle]");
+  const nameToggle = () => {
+    toggle.setAttribute("aria-label", one.isDark() ? "Use the light theme" : "Use the dark theme");
+  };
+  if (toggle) {
+    nameToggle();
+    toggle.addEventListener("click", () => {
+      one.setTheme(one.isDark() ? "light" : "dark");
+      nameToggle();
+    });
+  }
+
+  const announcer = document.createElement("p");
+  announcer.className = "visually-hidden";
+  announcer.setAttribute("role", "status");
+  document.body.append(announcer);
+
+  one.announce = (text) => {
+    announcer.textContent = text;
+  };
+
+  // Works without the clipboard permission too, and on addresses that are neither https nor local.
+  const copyText = async (text) => {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch {
+      const area = document.createElement("textarea");
+      area.className = "visually-hidden";
+      area.value = text;
+      document.body.append(area);
+      area.select();
+      const copied = document.execCommand("copy");
+      area.remove();
+      return copied;
+    }
+  };
+
+  const copyFrom = async (button, source) => {
+    const label = (button.dataset.label ??= button.textContent);
+    const copied = await copyText(source.textContent.replace(/\n$/, ""));
+    button.textContent = copied ? "Copied" : "Press Ctrl-C";
+    button.toggleAttribute("data-copied", copied);
+    one.announce(copied ? "Copied to the clipboard" : "Copying was refused");
+    if (!copied) getSelection().selectAllChildren(source);
+    setTimeout(() => {
+      button.textContent = label;
+      button.removeAttribute("data-copied");
+    }, 1600);
+  };
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy], [data-copy-from]");
+    if (!button) return;
+    const source = button.dataset.copyFrom
+      ? document.querySelector(button.dataset.copyFrom)
+      : button.closest(".code-block").querySelector("code");
+    if (source) copyFrom(button, source);
+  });
+})();
