@@ -94,7 +94,8 @@ async def create_entity_alias(call: Call[ThingCreate, NoQuery]) -> Thing:
 async def list_entities(call: Call[NoBody, EntitiesQuery]) -> Page[Thing]:
     """List entities.
 
-    Those of the key's group and every group below it, newest first.
+    Those of the key's group and every group below it, newest first. Managed types (keys, accounts) are listed only when
+    `type` names one.
     """
     query = call.query
     return await things.list_things(

@@ -182,21 +182,17 @@ def find_frame_flaw(scope: HttpScope) -> PortalError | None:
 
 def _find_framing_flaw(scope: HttpScope) -> PortalError | None:
     """Two readings of where a request goes or where its body ends (RFC 9112, sections 3.2 and 6.1)."""
-    hosts = lengths = encodings = 0
-    for name, value in scope["headers"]:
-        if name == b"host":
-            hosts += 1 if value or scope["http_version"] != "1.1" else 2  # the server puts an empty one for none
-        elif name == b"content-length":
-            lengths += 1
-            if value.isdigit() and int(value) > BODY_BYTES_MAX:
-                return PayloadTooLarge()
-        elif name == b"transfer-encoding":
-            encodings += 1
-    if hosts > 1:
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    lengths = [value for name, value in scope["headers"] if name == b"content-length"]
+    encodings = [value for name, value in scope["headers"] if name == b"transfer-encoding"]
+    # For a request without Host the server puts an empty one, which only HTTP/1.0 may send.
+    if len(hosts) > 1 or (hosts == [b""] and scope["http_version"] == "1.1"):
         return InvalidRequest(flaws=[Flaw("header.Host", "must stand exactly once", "send one")])
-    if encodings > 1 or (encodings and lengths):
+    if len(encodings) > 1 or (encodings and lengths):
         flaw = Flaw("header.Transfer-Encoding", "contradicts another header", "send one way to tell the body's length")
         return InvalidRequest(flaws=[flaw])
+    if any(value.isdigit() and int(value) > BODY_BYTES_MAX for value in lengths):
+        return PayloadTooLarge()
     return None
 
 

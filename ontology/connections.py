@@ -125,14 +125,23 @@ EndId = Annotated[
 class ConnectionCreate(Input):
     """A connection to create; both ends lie within the key's reach."""
 
-    relationship_type: Annotated[str, PydanticField(min_length=1, max_length=80, examples=["part_of"])]
+    relationship_type: Annotated[
+        str,
+        PydanticField(
+            min_length=1, max_length=80, description="A connection type of the vocabulary.", examples=["part_of"]
+        ),
+    ]
     from_id: EndId
     to_id: EndId
-    metadata_: dict[str, Any] = PydanticField(default_factory=dict, alias="metadata")
-    strength: Annotated[float, PydanticField(ge=0, le=1)] | None = None
-    valid_from: Moment | None = None
-    valid_to: Moment | None = None
-    group_id: GroupId | None = None
+    metadata_: dict[str, Any] = PydanticField(
+        default_factory=dict, alias="metadata", description="What the connection itself holds."
+    )
+    strength: Annotated[float, PydanticField(ge=0, le=1)] | None = PydanticField(
+        default=None, description="From 0 (weak) to 1 (strong)."
+    )
+    valid_from: Moment | None = PydanticField(default=None, description="From when it holds.")
+    valid_to: Moment | None = PydanticField(default=None, description="Until when it holds.")
+    group_id: GroupId | None = PydanticField(default=None, description="A group within reach; else the key's own.")
 
 
 async def get_connection(session: AsyncSession, actor: Actor, connection_id: UUID) -> Connection:

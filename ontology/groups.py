@@ -73,13 +73,23 @@ Slug = Annotated[str, PydanticField(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_len
 class GroupCreate(Input):
     """A sub-group to create, in the key's group unless `parentGroupId` names one below it."""
 
-    name: GroupName
+    name: Annotated[GroupName, PydanticField(description="What people call it.")]
     slug: Slug | None = PydanticField(default=None, description="Unique in the organisation; made from the name.")
-    type: str = PydanticField(default="organization", max_length=40, examples=["business"])
-    parent_group_id: GroupId | None = None
-    description: Annotated[str, PydanticField(max_length=2000)] | None = None
-    metadata_: dict[str, Any] = PydanticField(default_factory=dict, alias="metadata")
-    settings: dict[str, Any] = PydanticField(default_factory=dict)
+    type: str = PydanticField(
+        default="organization", max_length=40, description="What kind of group it is.", examples=["business"]
+    )
+    parent_group_id: GroupId | None = PydanticField(
+        default=None, description="The group it lies below; else the key's own."
+    )
+    description: Annotated[str, PydanticField(max_length=2000)] | None = PydanticField(
+        default=None, description="A few words for people."
+    )
+    metadata_: dict[str, Any] = PydanticField(
+        default_factory=dict, alias="metadata", description="Anything of your own to keep with it."
+    )
+    settings: dict[str, Any] = PydanticField(
+        default_factory=dict, description="`visibility` and `joinPolicy`; filled in by the type."
+    )
 
 
 def make_slug(name: str) -> str:

@@ -95,11 +95,19 @@ class ApiKeyCreate(Input):
             PydanticField(min_length=1, max_length=len(Scope)),
         ]
         | None
-    ) = PydanticField(default=None, examples=[["entities:read", "events:read"]])
-    preset: Annotated[Preset, PydanticField(strict=False)] | None = None
-    group_id: GroupId | None = None
-    expires_at: Moment | None = None
-    rate_limit: RateLimit | None = None
+    ) = PydanticField(
+        default=None,
+        description="What it may do; give these or a preset.",
+        examples=[["entities:read", "events:read"]],
+    )
+    preset: Annotated[Preset, PydanticField(strict=False)] | None = PydanticField(
+        default=None, description="A named set of scopes instead of a list."
+    )
+    group_id: GroupId | None = PydanticField(
+        default=None, description="The group it reaches from; else the creating key's own."
+    )
+    expires_at: Moment | None = PydanticField(default=None, description="When it stops working.")
+    rate_limit: RateLimit | None = PydanticField(default=None, description="Its own limits, within the plan's.")
 
 
 class ApiKey(Record):

@@ -99,19 +99,25 @@ Properties = Annotated[
 class ThingCreate(Input):
     """A thing to create, in the key's group unless `groupId` names one below it."""
 
-    type: TypeName
+    type: Annotated[TypeName, PydanticField(description="A type of the vocabulary; `GET /v1/ontology` lists them.")]
     name: ThingName
-    properties: Properties = PydanticField(default_factory=dict)
-    status: Annotated[Status, PydanticField(strict=False)] = Status.DRAFT
-    group_id: GroupId | None = None
+    properties: Properties = PydanticField(
+        default_factory=dict, description="What the type holds; names the vocabulary does not know are kept too."
+    )
+    status: Annotated[Status, PydanticField(strict=False)] = PydanticField(
+        default=Status.DRAFT, description="Where it stands: draft, active, inactive, published or archived."
+    )
+    group_id: GroupId | None = PydanticField(default=None, description="A group within reach; else the key's own.")
 
 
 class ThingUpdate(Input):
     """A JSON Merge Patch (RFC 7396): what is absent stays, a property set to null goes."""
 
     name: ThingName | None = None
-    properties: Properties | None = None
-    status: Annotated[Status, PydanticField(strict=False)] | None = None
+    properties: Properties | None = PydanticField(default=None, description="Merged; a property set to null goes.")
+    status: Annotated[Status, PydanticField(strict=False)] | None = PydanticField(
+        default=None, description="Where it stands from now on."
+    )
 
 
 async def get_thing(session: AsyncSession, actor: Actor, thing_id: UUID) -> Thing:
@@ -220,7 +226,9 @@ async def list_things(
     group_id: UUID | None = None,
     include_deleted: bool = False,
 ) -> Page[Thing]:
-    """Things within reach, newest first. `q` finds things that hold every word, or begin of one, in name or texts.
+    """Things within reach, newest first; those of a managed type only when `type` asks for it.
+
+    `q` finds things that hold every word, or begin of one, in name or texts.
 
     Raises:
         NotFound: the group is out of reach. UnknownType: the type.
@@ -228,6 +236,8 @@ async def list_things(
     query = Thing.visible_to(actor)
     if type:
         query = query.where(col(Thing.type) == get_thing_type(type, "query.type").name)
+    else:
+        query = query.where(col(Thing.type).not_in(MANAGED_TYPES))
     if status:
         query = query.where(col(Thing.status) == status)
     if group_id:

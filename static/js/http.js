@@ -50,6 +50,13 @@
     return element;
   };
 
+  // Text in which `backticks` mean code, as everywhere on this site.
+  const inline = (text) => {
+    const paragraph = document.createElement("p");
+    text.split("`").forEach((part, place) => paragraph.append(place % 2 ? make("code", part) : part));
+    return paragraph;
+  };
+
   const size = (text) => {
     const bytes = new TextEncoder().encode(text).length;
     return bytes < 1000 ? `${bytes} B` : `${(bytes / 1000).toFixed(1)} kB`;
@@ -81,14 +88,14 @@
     element.replaceChildren();
     element.hidden = answer.ok || !problem || typeof problem.title !== "string";
     if (element.hidden) return;
-    element.append(make("h3", problem.title), make("p", String(problem.detail ?? "")));
+    element.append(make("h3", problem.title), inline(String(problem.detail ?? "")));
     const flaws = Array.isArray(problem.errors) ? problem.errors : [];
     if (flaws.length) {
       const list = document.createElement("ul");
       for (const flaw of flaws) {
         const item = document.createElement("li");
-        const fix = flaw.fix ? `: ${flaw.fix}` : "";
-        item.append(make("code", String(flaw.location)), ` ${flaw.message}${fix}`);
+        const words = inline(` ${flaw.message}${flaw.fix ? `: ${flaw.fix}` : ""}`);
+        item.append(make("code", String(flaw.location)), ...words.childNodes);
         list.append(item);
       }
       element.append(list);

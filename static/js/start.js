@@ -22,7 +22,8 @@
   const celebrate = () => {
     step.classList.remove("step-now");
     step.classList.add("step-done");
-    step.querySelector("[data-step-number]").textContent = "✓";
+    step.querySelector("[data-step-number]").hidden = true;
+    step.querySelector("[data-step-check]").hidden = false;
     step.querySelector("[data-onwards]").hidden = false;
   };
 
