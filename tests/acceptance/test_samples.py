@@ -4,18 +4,25 @@ The samples of one language on one page are one script, as for a reader who copi
 has an organisation of its own, so pages neither see nor disturb one another and may run side by side.
 """
 
+import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from knowledge.markdown import code_samples
 from tests.documentation import DocumentationPage, documentation_pages
 from tests.parts import RunningPortal
 
 SCRIPT_SECONDS = 60
+SCRIPTS_AT_ONCE = 3
 LANGUAGES = {"curl": "bash", "Python": "python"}
 # Codes that no request can provoke on a sound installation: their samples show how to cope instead.
 NOT_PROVOKED = frozenset(
@@ -28,50 +35,91 @@ NOT_PROVOKED = frozenset(
         "service_unavailable",
     }
 )
-CASES = [
-    pytest.param(page, tab, id=f"{page.name}-{tab}")
-    for page in documentation_pages()
-    for tab, language in LANGUAGES.items()
-    if page.script(language, tab)
-]
+
+
+@dataclass(frozen=True)
+class Case:
+    """The samples of one page in one language."""
+
+    page: DocumentationPage
+    tab: str
+
+    @property
+    def script(self) -> str:
+        return self.page.script(LANGUAGES[self.tab], self.tab)
+
+    def __str__(self) -> str:
+        return f"{self.page.name}-{self.tab}"
+
+
+CASES = [case for page in documentation_pages() for tab in LANGUAGES if (case := Case(page, tab)).script]
 
 
 @pytest.fixture(scope="module")
-def key_of(running_portal: RunningPortal) -> Callable[[str], str]:
-    """The first key of a page's own organisation, which is registered when it is first asked for."""
-    keys: dict[str, str] = {}
+def finished_scripts(
+    request: pytest.FixtureRequest, running_portal: RunningPortal, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
+    """The scripts of the selected cases, a few at a time; each page with a key of its own organisation."""
+    selected = [case for item in request.session.items if (case := find_case(item)) is not None]
+    pool = ThreadPoolExecutor(SCRIPTS_AT_ONCE)
+    keys: dict[str, Future[str]] = {}
+    scripts: dict[str, Future[subprocess.CompletedProcess[str]]] = {}
+    for case in selected:
+        name = case.page.name
+        if name not in keys:  # queued before the scripts that wait for it, so none of them can block it
+            keys[name] = pool.submit(lambda name: running_portal.register(name=name)["key"], name)
+        directory = tmp_path_factory.mktemp("sample")
+        scripts[str(case)] = pool.submit(run_script, case, running_portal.base_url, keys[name], directory)
+    yield scripts
+    pool.shutdown(cancel_futures=True)
 
-    def find_or_register(page_name: str) -> str:
-        if page_name not in keys:
-            keys[page_name] = running_portal.register(name=page_name)["key"]
-        return keys[page_name]
 
-    return find_or_register
+def find_case(item: pytest.Item) -> Case | None:
+    """The case of a selected test of this module; None for every other test."""
+    if not isinstance(item, pytest.Function) or item.originalname != "test_samples_run_as_printed":
+        return None
+    case = item.callspec.params["case"]
+    assert isinstance(case, Case)
+    return case
 
 
-@pytest.mark.parametrize(("page", "tab"), CASES)
-def test_samples_of_a_page_run_as_printed(
-    running_portal: RunningPortal,
-    key_of: Callable[[str], str],
-    page: DocumentationPage,
-    tab: str,
-    tmp_path: Path,
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_samples_run_as_printed(
+    finished_scripts: dict[str, Future[subprocess.CompletedProcess[str]]], case: Case
 ) -> None:
-    script = page.script(LANGUAGES[tab], tab)
-    environment = os.environ | {"ONE_URL": running_portal.base_url, "ONE_API_KEY": key_of(page.name)}
-    finished = run_script(tab, script, environment, tmp_path)
+    finished = finished_scripts[str(case)].result()
     output = f"{finished.stdout}\n{finished.stderr}"
     assert finished.returncode == 0, output
-    if page.page.kind == "error" and page.path.stem not in NOT_PROVOKED:
-        assert page.path.stem in finished.stdout, f"the sample does not provoke the error:\n{output}"
+    code = case.page.path.stem
+    if case.page.page.kind == "error" and code not in NOT_PROVOKED:
+        assert code in finished.stdout, f"the sample does not provoke the error:\n{output}"
+        if case.tab == "curl":
+            assert places(printed_problem(finished.stdout)) == places(documented_problem(case.page))
 
 
-def run_script(tab: str, script: str, environment: dict[str, str], directory: Path) -> subprocess.CompletedProcess[str]:
+def printed_problem(output: str) -> dict[str, Any]:
+    """The last problem document that curl printed."""
+    start = [match.start() for match in re.finditer(r'\{"type": ?"http', output)][-1]
+    return json.JSONDecoder().raw_decode(output[start:])[0]
+
+
+def documented_problem(page: DocumentationPage) -> dict[str, Any]:
+    """The problem document that the page shows of its own error."""
+    answers = [json.loads(s.text) for s in code_samples(page.page) if s.response is not None]
+    return next(answer for answer in answers if answer["code"] == page.path.stem)
+
+
+def places(problem: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a problem says of each flaw; `fix` may hold an id or a proposal of its own."""
+    return [(flaw["location"], flaw["message"]) for flaw in problem["errors"]]
+
+
+def run_script(case: Case, url: str, key: Future[str], directory: Path) -> subprocess.CompletedProcess[str]:
     """Run one script in an empty directory; a hanging one fails."""
-    command = ["bash", "-c", f"set -euo pipefail\n{script}"] if tab == "curl" else [sys.executable, "-c", script]
+    shell = ["bash", "-c", f"set -euo pipefail\n{case.script}"]
     return subprocess.run(
-        command,
-        env=environment,
+        shell if case.tab == "curl" else [sys.executable, "-c", case.script],
+        env=os.environ | {"ONE_URL": url, "ONE_API_KEY": key.result()},
         cwd=directory,
         stdin=subprocess.DEVNULL,
         capture_output=True,
