@@ -21,7 +21,7 @@ fi
 if [[ "$(id -u)" == 0 ]] && command -v apt-get >/dev/null 2>&1 && grep -qs '^ID=debian' /etc/os-release; then
     printf 'Installing chromium for the browser tests\n' >&2
     export DEBIAN_FRONTEND=noninteractive
-    if { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-liberation; } </dev/null >/dev/null 2>&1; then
+    if { apt-get -o DPkg::Lock::Timeout=300 update -qq && apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends chromium fonts-liberation; } </dev/null >/dev/null 2>&1; then
         find_chromium && exit 0
     fi
 fi

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import rmtree
-from threading import Thread
 from time import monotonic, sleep
 
 import psycopg
@@ -149,8 +148,13 @@ class RunningPortal:
     base_url: str
     data_dir: Path
     env: Mapping[str, str]
-    process: subprocess.Popen[str]
-    output: list[str]
+    process: subprocess.Popen[bytes]
+    output_file: Path
+
+    @property
+    def output(self) -> list[str]:
+        """The lines it has printed so far, on both outputs."""
+        return self.output_file.read_text(errors="replace").splitlines(keepends=True)
 
     def register(self, name: str = "Acme", email: str = "", plan: str = "enterprise") -> dict[str, str]:
         """Register an organisation at the command line: `organisationId`, `key` and more."""
@@ -194,19 +198,18 @@ def portal_program(env: Mapping[str, str]) -> Generator[RunningPortal]:
 
     What it prints is kept in `output` and shown when it does not start.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", "portal", "run", "--stop-with-parent"],
-        env=dict(env),
-        cwd=PROJECT_DIR,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    base_url = f"http://127.0.0.1:{env['PORT']}"
-    portal = RunningPortal(base_url, Path(env["DATA_DIR"]), env, process, [])
-    reader = Thread(target=_collect_output, args=(portal,), daemon=True)
-    reader.start()
+    output_file = Path(env["DATA_DIR"]) / "output.log"
+    with output_file.open("wb") as output:
+        # A file and not a pipe: a process that outlives the program must not hold up the test that finds it.
+        process = subprocess.Popen(
+            [sys.executable, "-m", "portal", "run", "--stop-with-parent"],
+            env=dict(env),
+            cwd=PROJECT_DIR,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    portal = RunningPortal(f"http://127.0.0.1:{env['PORT']}", Path(env["DATA_DIR"]), env, process, output_file)
     try:
         _wait_for_address(portal)
         yield portal
@@ -217,15 +220,6 @@ def portal_program(env: Mapping[str, str]) -> Generator[RunningPortal]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        reader.join(5)
-        assert process.stdout is not None
-        process.stdout.close()
-
-
-def _collect_output(portal: RunningPortal) -> None:
-    assert portal.process.stdout is not None
-    for line in portal.process.stdout:
-        portal.output.append(line)
 
 
 def _wait_for_address(portal: RunningPortal) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+from litestar import Litestar
 from litestar.types import ASGIApp
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -84,6 +85,7 @@ class Program:
     engine: AsyncEngine
     redis: Redis
     client: httpx.AsyncClient
+    litestar: Litestar
 
     async def register(self, name: str = "Acme", plan: Plan = Plan.ENTERPRISE) -> Caller:
         """A new organisation with its first key, which has every scope."""
@@ -132,12 +134,19 @@ async def running_program(settings: Settings) -> AsyncGenerator[Program]:
     transport = httpx.ASGITransport(app)
     try:
         async with _lifespan(app), httpx.AsyncClient(transport=transport, base_url="http://one.test") as client:
-            yield Program(settings, engine, redis, client)
+            yield Program(settings, engine, redis, client, _innermost(app))
     finally:
         await redis.aclose()
         await engine.dispose()
         root.handlers[:] = handlers
         root.setLevel(level)
+
+
+def _innermost(app: Any) -> Litestar:
+    """The framework's application inside what is wrapped around it."""
+    while not isinstance(app, Litestar):
+        app = vars(app)["_app"]
+    return app
 
 
 @asynccontextmanager

@@ -85,7 +85,7 @@ def prose(page: DocumentationPage) -> str:
 
 def test_every_error_code_has_one_page_and_every_error_page_a_code() -> None:
     found = Counter(page.path.stem for page in documentation_pages() if page.page.kind == "error")
-    assert found == Counter(_ERRORS)
+    assert found == Counter(list(_ERRORS))
     in_folder = {page.path.stem for page in documentation_pages() if page.folder == "errors" and not page.is_index}
     assert in_folder == set(_ERRORS)
 

@@ -1,6 +1,7 @@
 """One contract for every index: the embedded engine, the client's memory, and a server where there is one."""
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import UUID, uuid4, uuid5
@@ -202,6 +203,30 @@ def test_versions_tell_what_is_held(index: Index) -> None:
 def test_a_point_without_any_words_is_held(index: Index) -> None:
     fill(index, passage("p", "the of"))
     assert index.count() == 2
+
+
+def test_searches_go_on_while_an_index_is_filled_and_tidied(index: Index) -> None:
+    fill(index, passage("first"))
+    failures: list[Exception] = []
+    finished = threading.Event()
+
+    def search() -> None:
+        try:
+            while not finished.is_set():
+                assert passage("first").document_id in found(index, ROOT_SCOPE)
+        except Exception as error:
+            failures.append(error)
+
+    searching = threading.Thread(target=search)
+    searching.start()
+    for n in range(20):
+        fill(index, *(passage(f"p{n}.{m}", vector=NORTH, org_id=STRANGER) for m in range(20)))
+        index.delete_documents([passage(f"p{n}.0", org_id=STRANGER).document_id])
+        index.tidy()
+    finished.set()
+    searching.join()
+    assert failures == []
+    assert index.count() == 2 + 20 * 19 * 2
 
 
 def test_every_filtered_key_has_a_declared_index(tmp_path: Path) -> None:

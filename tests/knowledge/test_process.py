@@ -89,6 +89,12 @@ async def test_searches_overtake_a_long_ingestion(knowledge: Knowledge, splitter
     assert slowest < 1.0
 
 
+async def test_no_text_is_too_strange_to_search_for(knowledge: Knowledge, splitter: Splitter) -> None:
+    await knowledge.client.put([new_document(splitter, "Rotation", ROTATION)])
+    for strange in ("\x00", "\ud800 key", "🙂" * 3000, "the of", "{" * 5000, "   ", "%_\\'\"", "a" * 19_000):
+        await knowledge.client.search(ask(strange))
+
+
 async def test_many_requests_share_one_connection(knowledge: Knowledge, splitter: Splitter) -> None:
     await knowledge.client.put([new_document(splitter, "Rotation", ROTATION)])
     answers = await asyncio.gather(*(knowledge.client.search(ask(f"rotate {n}")) for n in range(50)))

@@ -53,6 +53,10 @@ def test_identifiers_are_taken_out_for_exact_lookup(typed: str, name: str) -> No
     assert name in read_query(typed).names
 
 
+def test_a_route_with_a_method_means_that_method_only() -> None:
+    assert "/v1/entities" not in read_query("POST /v1/entities").names
+
+
 def test_a_plain_word_inside_a_sentence_is_no_name() -> None:
     assert read_query("how do I resolve a conflict").names == ()
 
@@ -68,7 +72,7 @@ def test_identifiers_are_split_and_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", ["{" * 20_000, "a_" * 10_000, "/" * 20_000, "\n" * 20_000, "at (" * 5_000, "aA" * 10_000]
+    "typed", ["{" * 20_000, "a_" * 10_000, "/" * 20_000, "\n" * 20_000, "at (" * 5_000, "aA" * 10_000, "\x00\ud800"]
 )
 def test_hostile_queries_are_read_quickly(typed: str) -> None:
     read_query(typed)

@@ -1,0 +1,39 @@
+"""Checks of our own beside the tool's, loaded by it through SCHEMATHESIS_HOOKS."""
+
+from typing import Any
+
+import schemathesis
+
+# Why a request that fits its schema may still be refused; any other reason belongs into the schema.
+BEYOND_ANY_SCHEMA = {
+    "invalid_cursor",
+    "idempotency_key_reused",
+    "unknown_type",
+    "invalid_properties",
+    "invalid_connection",
+}
+BEYOND_JSON_SCHEMA = (
+    "an integer is beyond 64 bits",
+    "is beyond the range of a number",
+    "holds a NUL character",
+    "holds a lone surrogate",
+    "lies in the past",
+    "lies before `validFrom`",
+    "give either `scopes` or `preset`",
+)
+REFUSED = (400, 422)
+
+
+@schemathesis.check
+def is_explained(ctx: Any, response: Any, case: Any) -> None:
+    """Every refused value is told with its place, and valid input is refused only for what no schema can say."""
+    if response.status_code not in REFUSED:
+        return
+    problem = response.json()
+    flaws: list[dict[str, str]] = problem["errors"]
+    assert flaws, f"`{problem['code']}` names no place"
+    assert all(flaw["location"] and flaw["message"] for flaw in flaws), "a flaw without a place or a message"
+    if case.meta is None or not case.meta.generation.mode.is_positive or problem["code"] in BEYOND_ANY_SCHEMA:
+        return
+    unexpected = [flaw for flaw in flaws if flaw["message"] not in BEYOND_JSON_SCHEMA]
+    assert not unexpected, f"fits the schema and is refused: {unexpected}"

@@ -1,0 +1,237 @@
+"""What the OpenAPI document lets a stranger try: every place of every operation that takes an id, and every list."""
+
+import json
+import re
+import secrets
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import httpx
+
+from api.openapi import build_document
+from api.operations import find_operations
+from api.routes import operation_handlers
+from ontology.ids import ALPHABET, encode_id, new_id
+from tests.contracts.isolation_world import Belongings, World
+from tests.program import Caller
+
+DOCUMENT = build_document(find_operations(operation_handlers), public_url="http://one.test")
+_ID_PATTERN = re.compile(r"^\^\(?([a-z|]+)\)?_")
+_BODY_TYPE = "application/json"
+# Of one kind and victim: all but most of the events.
+_IDS_MAX = 5
+# Different in two answers of equal meaning.
+_CHANGING_HEADERS = frozenset({"x-request-id", "ratelimit", "ratelimit-policy", "date"})
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place that takes an id of one of `kinds`."""
+
+    operation: str
+    where: str
+    name: str
+    kinds: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.operation} {self.where}.{self.name}"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One request, before it is sent."""
+
+    operation: str
+    method: str
+    path: str
+    query: dict[str, str]
+    body: dict[str, Any] | None
+
+    def with_id(self, slot: Slot, value: str) -> "Attempt":
+        if slot.where == "path":
+            return replace(self, path=self.path.replace(f"{{{slot.name}}}", value))
+        if slot.where == "query":
+            return replace(self, query=self.query | {slot.name: value})
+        return replace(self, body=(self.body or {}) | {slot.name: value})
+
+    async def send(self, caller: Caller) -> httpx.Response:
+        options: dict[str, Any] = {"params": self.query}
+        if self.body is not None:
+            options["json"] = self.body
+        return await caller.call(self.method, self.path, **options)
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Method, path and description of every operation."""
+    for path, methods in DOCUMENT["paths"].items():
+        for method, about in methods.items():
+            yield method.upper(), path, about
+
+
+@cache
+def slots() -> tuple[Slot, ...]:
+    """Every place of the API that takes an id."""
+    found: list[Slot] = []
+    for _, _, about in operations():
+        for parameter in about.get("parameters", []):
+            if kinds := _kinds(parameter["schema"]):
+                found.append(Slot(about["operationId"], parameter["in"], parameter["name"], kinds))
+        for name, schema in _body_fields(about).items():
+            if kinds := _kinds(schema):
+                found.append(Slot(about["operationId"], "body", name, kinds))
+    return tuple(found)
+
+
+def attempts() -> dict[str, Attempt]:
+    """A request for every operation: its documented example, with ids still to be filled in."""
+    return {
+        about["operationId"]: Attempt(about["operationId"], method, path, {}, _example_body(about))
+        for method, path, about in operations()
+    }
+
+
+def lists() -> list[Attempt]:
+    """Every request that shows rows without being given an id, and every free text it can be filtered by."""
+    found: list[Attempt] = []
+    for method, path, about in operations():
+        if "{" in path or (method != "GET" and about["operationId"] != "searchKnowledge"):
+            continue
+        plain = attempts()[about["operationId"]]
+        names = {parameter["name"] for parameter in about.get("parameters", [])}
+        found.append(replace(plain, query={"limit": "1000"} if "limit" in names else {}))
+        if "includeDeleted" in names:
+            found.append(replace(found[-1], query=found[-1].query | {"includeDeleted": "true"}))
+        if "q" in names:
+            found.append(replace(plain, query={"q": "canary"}))
+    return found
+
+
+async def own_ids(caller: Caller, group_id: str, operation: str) -> dict[str, str]:
+    """What an operation may do its work on: fresh rows of the caller's own, by name of slot."""
+    names = {slot.name for slot in slots() if slot.operation == operation}
+    first, second = await caller.make_thing(groupId=group_id), await caller.make_thing(groupId=group_id)
+    if operation == "restoreEntity":
+        assert (await caller.delete(f"/v1/entities/{first['_id']}")).status_code == 200
+    ids = dict.fromkeys(("groupId", "parentGroupId"), group_id)
+    ids |= {"fromId": first["_id"], "toId": second["_id"], "entityId": first["_id"]}
+    ids |= {"actorId": first["_id"], "targetId": first["_id"], "requestId": never_existed("request")}
+    if "keyId" in names:
+        key = await caller.make("/v1/api-keys", name="Own", preset="read-only", groupId=group_id)
+        ids["keyId"] = key["_id"]
+    if "connectionId" in names:
+        ends = {"fromId": first["_id"], "toId": second["_id"]}
+        made = await caller.make("/v1/connections", relationshipType="part_of", groupId=group_id, **ends)
+        ids["connectionId"] = made["_id"]
+    if "documentId" in names:
+        made = await caller.make("/v1/knowledge/documents", title="Own", text="own", groupId=group_id)
+        ids["documentId"] = made["_id"]
+    return ids
+
+
+def fill(attempt: Attempt, ids: dict[str, str], except_for: Slot | None = None) -> Attempt:
+    """Put own ids wherever the request needs one, but for one slot."""
+    for slot in slots():
+        if slot.operation != attempt.operation or slot == except_for:
+            continue
+        needed = slot.where == "path" or (slot.where == "body" and slot.name in (attempt.body or {}))
+        if needed:
+            attempt = attempt.with_id(slot, ids[slot.name])
+    return attempt
+
+
+async def find_leaks(world: World, caller: Caller, victims: list[Belongings]) -> dict[str, list[str]]:
+    """Send every probe; what an answer tells that it must not, by the slot or list that told it."""
+    leaks: dict[str, list[str]] = {}
+    for attempt in lists():
+        leaks[f"{attempt.operation} {attempt.query}"] = await _probe_list(caller, attempt, victims)
+    for slot in slots():
+        ready = fill(
+            attempts()[slot.operation], await own_ids(world.root_key, world.mine.group_id, slot.operation), slot
+        )
+        leaks[str(slot)] = await _probe_slot(caller, ready, slot, victims)
+    return leaks
+
+
+def never_existed(kind: str) -> str:
+    """An id of a kind that no row has."""
+    if kind == "request":
+        return "req_" + "".join(secrets.choice(ALPHABET) for _ in range(24))
+    return encode_id(kind, new_id())
+
+
+async def _probe_slot(caller: Caller, ready: Attempt, slot: Slot, victims: list[Belongings]) -> list[str]:
+    told: list[str] = []
+    for kind in slot.kinds:
+        nobody = never_existed(kind)
+        twin = await ready.with_id(slot, nobody).send(caller)
+        if not _is_nothing(twin):
+            told.append(f"the probe does not reach the id: {twin.status_code} {twin.text[:200]}")
+        for victim in victims:
+            for value in victim.ids.get(kind, [])[:_IDS_MAX]:
+                answer = await ready.with_id(slot, value).send(caller)
+                if _describe(answer, value) != _describe(twin, nobody):
+                    told.append(f"{victim.relation} {value}: {answer.status_code} instead of {twin.status_code}")
+                told.extend(_find_words(answer.text.replace(value, ""), victims))
+    return told
+
+
+async def _probe_list(caller: Caller, attempt: Attempt, victims: list[Belongings]) -> list[str]:
+    text = ""
+    while True:
+        answer = await attempt.send(caller)
+        if answer.status_code != 200:
+            return [f"the probe does not reach the list: {answer.status_code} {answer.text[:200]}"]
+        text += answer.text
+        cursor = answer.json().get("pagination", {}).get("nextCursor")
+        if cursor is None:
+            return _find_words(text, victims)
+        attempt = replace(attempt, query=attempt.query | {"cursor": cursor})
+
+
+def _is_nothing(twin: httpx.Response) -> bool:
+    return twin.status_code == 404 or (twin.status_code == 200 and twin.json().get("data") == [])
+
+
+def _find_words(text: str, victims: list[Belongings]) -> list[str]:
+    """Canaries and ids of victims. A group above may be named as a parent: that much its children know."""
+    told: list[str] = []
+    for victim in victims:
+        if victim.canary in text:
+            told.append(f"{victim.relation}: its canary")
+        for kind, ids in victim.ids.items():
+            if kind == "group" and victim.relation in ("parent", "grandparent"):
+                continue
+            told.extend(f"{victim.relation}: {value}" for value in ids if value in text)
+    return told
+
+
+def _describe(answer: httpx.Response, probed: str) -> tuple[int, Any, dict[str, str]]:
+    """An answer without what differs between any two: the request's id, and the id that was asked for."""
+    content = json.loads(answer.text.replace(probed, "<probed>"))
+    content.pop("requestId", None)
+    headers = {name: value for name, value in answer.headers.items() if name not in _CHANGING_HEADERS}
+    return answer.status_code, content, headers
+
+
+def _kinds(schema: dict[str, Any]) -> tuple[str, ...]:
+    options = [schema, *schema.get("anyOf", [])]
+    found = next((match for option in options if (match := _ID_PATTERN.match(option.get("pattern", "")))), None)
+    if found is None:
+        return ()
+    return tuple("request" if kind == "req" else kind for kind in found.group(1).split("|"))
+
+
+def _body_fields(about: dict[str, Any]) -> dict[str, Any]:
+    if "requestBody" not in about:
+        return {}
+    reference: str = about["requestBody"]["content"][_BODY_TYPE]["schema"]["$ref"]
+    return DOCUMENT["components"]["schemas"][reference.rsplit("/", 1)[1]]["properties"]
+
+
+def _example_body(about: dict[str, Any]) -> dict[str, Any] | None:
+    if "requestBody" not in about:
+        return None
+    return deepcopy(about["requestBody"]["content"][_BODY_TYPE]["examples"]["default"]["value"])
