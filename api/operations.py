@@ -19,12 +19,13 @@ from litestar.types import Method
 from pydantic import BaseModel, ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.negotiation import accepts
 from api.parameters import NoQuery, describe_flaws, parse_path_id, parse_query
 from api.services import Services
 from api.strict_json import parse_json
 from ontology.actors import Actor
 from ontology.database import open_transaction
-from ontology.errors import Flaw, InvalidRequest, PayloadTooLarge, PortalError, UnsupportedMediaType
+from ontology.errors import Flaw, InvalidRequest, NotAcceptable, PayloadTooLarge, PortalError, UnsupportedMediaType
 from ontology.idempotency import KEY_LENGTH_MAX, Intent, describe_intent, find_answer, keep_answer
 from ontology.keys import Credential
 from ontology.pagination import Page, PageRequest
@@ -163,6 +164,7 @@ async def _perform(
     state["actor"], state["decision"] = actor, decision
     if about.scope is not None:
         actor.require(about.scope)
+    _require_accepted(request)
     raw = await _read_body(request, about)
     given = parse_query(request.scope["query_string"])
     call_query = _parse(about.query or NoQuery, given, "query")
@@ -224,6 +226,14 @@ def _single_header(request: Request[Any, Any, Any], name: str) -> str | None:
     if not values:
         return None
     return values[0].decode("latin-1")
+
+
+def _require_accepted(request: Request[Any, Any, Any]) -> None:
+    """Raises: NotAcceptable: the caller takes no JSON. Several headers are one list (RFC 9110, section 5.3)."""
+    given = [value.decode("latin-1") for key, value in request.scope["headers"] if key == b"accept"]
+    if given and not accepts(", ".join(given), "application/json"):
+        flaw = Flaw("header.Accept", "allows nothing this operation can answer", "send `Accept: application/json`")
+        raise NotAcceptable(flaws=[flaw])
 
 
 async def _read_body(request: Request[Any, Any, Any], about: Operation) -> bytes:

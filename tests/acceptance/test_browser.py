@@ -115,7 +115,7 @@ async def test_refusal_in_the_explorer_leads_to_its_page(browser: Browser, porta
         key = portal.register()["key"]
         await window.go("/reference/createEntity")
         await page.get_by_label("API key").fill(key)
-        await page.get_by_label("Body").fill('{"type": "course", "nme": "<img src=x>"}')
+        await page.get_by_role("textbox", name="Body").fill('{"type": "course", "nme": "<img src=x>"}')
         assert '"nme"' in await page.locator("[data-try-curl]").inner_text()
         await page.get_by_role("button", name="Send").click()
         await expect(page.locator("[data-answer-status]")).to_have_text("400 Bad Request")
@@ -130,6 +130,7 @@ async def test_explorer_offers_what_was_just_made(browser: Browser, portal: Runn
         await window.sign_up()
         await window.go("/reference/createEntity")
         await page.get_by_role("button", name="Send").click()
+        await expect(page.locator("[data-answer-status]")).to_have_text("201 Created")
         made = json.loads(await page.locator("[data-answer-body]").inner_text())
         await window.go("/reference/deleteEntity")
         await expect(page.get_by_label("entityId")).to_have_value(made["_id"])

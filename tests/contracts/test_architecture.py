@@ -35,6 +35,7 @@ WITHOUT_ACTOR = {
     "ontology.accounts.find_session": "no actor yet; the transaction states the session's digest",
     "ontology.accounts.find_account": "no actor yet; the transaction states the e-mail address",
     "ontology.accounts.close_session": "the session of the token that is handed in",
+    "ontology.accounts.forget_expired_sessions": "duty `housekeeping`",
     "ontology.keys.find_credential": "no actor yet; the transaction states the key's digest",
     "ontology.keys._find_application": "the organisation's own application, which may lie above the actor's reach",
     "ontology.groups.get_organisation": "the organisation's name and plan, which every key of it may know",

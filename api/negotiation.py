@@ -1,0 +1,30 @@
+"""Whether a caller takes the form an operation answers in (RFC 9110, section 12.5.1)."""
+
+
+def accepts(header: str | None, media_type: str) -> bool:
+    """Without a header everything is taken; else the most specific range that matches decides, and q=0 rules it out.
+
+    What cannot be read as a weight counts as 1: a sloppy client still gets its answer.
+    """
+    if header is None or not header.strip():
+        return True
+    kind = media_type.partition("/")[0]
+    weights: dict[str, float] = {}
+    for entry in header.lower().split(","):
+        name, *parameters = (part.strip() for part in entry.split(";"))
+        weights[name] = _weight(parameters)
+    for candidate in (media_type, f"{kind}/*", "*/*"):
+        if candidate in weights:
+            return weights[candidate] > 0
+    return False
+
+
+def _weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 1.0
+    return 1.0
