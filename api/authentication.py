@@ -25,7 +25,7 @@ from ontology.events import record_event
 from ontology.ids import encode_id
 from ontology.keys import Credential, digest_key, find_credential
 from ontology.limits import Decision, Layer, Limiter, StaleCredential
-from ontology.redis_client import Redis, RedisError
+from ontology.redis_client import Redis, RedisError, drop_connections
 
 CREDENTIALS_MAX = 10_000
 STALE_TRIES = 3
@@ -63,6 +63,7 @@ class Authenticator:
         self._redis = redis
         self._pepper = pepper
         self._known: OrderedDict[bytes, tuple[str, Credential]] = OrderedDict()
+        self._forgotten = 0
         self._local = LocalLimiter(processes)
         self._redis_rests_until = 0.0
         self.limiter = Limiter(redis)
@@ -70,15 +71,17 @@ class Authenticator:
     def forget_all(self) -> None:
         """Drop every cached credential: the Redis server is not the one that vouched for them."""
         self._known.clear()
+        self._forgotten += 1
 
     async def authenticate(
         self, header: str | None, now: datetime, request_id: str
     ) -> tuple[Actor, Credential, Decision]:
-        """The actor behind a header, its request counted and admitted.
+        """The actor behind a header, and whether its request is admitted, in which case it is counted.
+
+        A refusal by limit is not raised here: its answer needs the decision for the headers, and the log the actor.
 
         Raises:
             MissingApiKey, InvalidApiKey, ExpiredApiKey, GroupArchived.
-            RateLimitRefused: over a limit; carries the decision for the headers.
         """
         digest = digest_key(read_bearer(header), self._pepper)
         try:
@@ -86,23 +89,33 @@ class Authenticator:
         except RedisError:
             self._redis_rests_until = time.monotonic() + REDIS_REST_SECONDS
             self.forget_all()
+            await drop_connections(self._redis)
             actor, credential, decision = await self._decide_locally(digest, now, request_id)
         if not decision.admitted:
             await self._note_refusal(credential, decision, request_id)
-            raise RateLimitRefused(decision)
         return actor, credential, decision
 
     async def _decide(self, digest: bytes, now: datetime, request_id: str) -> tuple[Actor, Credential, Decision]:
         if time.monotonic() < self._redis_rests_until:
             raise RedisError("resting")
         for _ in range(STALE_TRIES):
+            forgotten = self._forgotten
             epoch, credential = self._known.get(digest) or await self._load(digest)
             try:
                 actor = await self._admit(credential, now, request_id, cached_epoch=epoch)
-                return actor, credential, await self.limiter.decide(credential, epoch)
+                decision = await self.limiter.decide(credential, epoch)
             except StaleCredential:
                 self._known.pop(digest, None)
-        raise RedisError("the organisation's epoch does not come to rest")
+                continue
+            if forgotten != self._forgotten:
+                # A new server answered for a credential that it never vouched for; what it counted stands.
+                _, credential = await self._load(digest)
+                actor = credential.admit(now, request_id)
+            return actor, credential, decision
+        # Somebody raises the epoch faster than a credential is loaded under one. Read from the database after the
+        # request came in, it holds for this request whatever the epoch; the limits are still decided by Redis.
+        _, credential = await self._load(digest)
+        return credential.admit(now, request_id), credential, await self.limiter.decide(credential, None)
 
     async def _admit(self, credential: Credential, now: datetime, request_id: str, *, cached_epoch: str) -> Actor:
         """A refusal is final only under the present epoch: a restored group or a new plan must count at once."""
@@ -125,7 +138,11 @@ class Authenticator:
         return actor, credential, self._local.decide(credential, time.monotonic())
 
     async def _load(self, digest: bytes) -> tuple[str, Credential]:
-        """Load a credential under the epoch read before it; a change in between makes it stale, not wrong."""
+        """Load a credential under the epoch read before it; a change in between makes it stale, not wrong.
+
+        It is not kept when the server that gave the epoch was replaced meanwhile.
+        """
+        forgotten = self._forgotten
         async with open_lookup(self._engine, key_digest=digest.hex()) as session:
             first = await find_credential(session, digest)
         if first is None:
@@ -135,7 +152,8 @@ class Authenticator:
             credential = await find_credential(session, digest)
         if credential is None:
             raise InvalidApiKey
-        self._known[digest] = (epoch, credential)
+        if forgotten == self._forgotten:
+            self._known[digest] = (epoch, credential)
         if len(self._known) > CREDENTIALS_MAX:
             self._known.popitem(last=False)
         return epoch, credential
@@ -172,7 +190,7 @@ class Authenticator:
 
 
 class RateLimitRefused(RateLimitExceeded):
-    """A refusal by rate limit, with the decision the headers tell of."""
+    """A refusal by rate limit that names the layer which binds and how long to wait."""
 
     def __init__(self, decision: Decision) -> None:
         layer = next((layer for layer in decision.layers if layer.name == decision.binding), None)
@@ -182,7 +200,6 @@ class RateLimitRefused(RateLimitExceeded):
             f"The limit `{decision.binding}` of {allowed} is used up; try again in {wait} seconds.",
             retry_after_seconds=wait,
         )
-        self.decision = decision
 
 
 def read_bearer(header: str | None) -> str:

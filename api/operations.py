@@ -19,6 +19,7 @@ from litestar.types import Method
 from pydantic import BaseModel, ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.authentication import RateLimitRefused
 from api.negotiation import accepts
 from api.parameters import NoQuery, describe_flaws, parse_path_id, parse_query
 from api.services import Services
@@ -162,6 +163,8 @@ async def _perform(
         _single_header(request, "authorization"), utc_now(), request_id
     )
     state["actor"], state["decision"] = actor, decision
+    if not decision.admitted:
+        raise RateLimitRefused(decision)
     if about.scope is not None:
         actor.require(about.scope)
     _require_accepted(request)

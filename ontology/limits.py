@@ -20,12 +20,13 @@ MINUTE_SECONDS = 60
 DAY_SECONDS = 86_400
 
 # Keys: epoch, organisation minute, organisation day, key minute, key day. They share the organisation's hash tag.
-# Arguments: the epoch the caller knows, then the four limits in the order of the keys (0: no such layer).
+# Arguments: the epoch the caller knows ('' when it has read the database for this very request), then the four limits
+# in the order of the keys (0: no such layer).
 # Times are micro-seconds kept as integers written with %d: a Lua number printed plainly loses digits.
 _ADMIT = """
 local known = ARGV[1]
 local epoch = redis.call('GET', KEYS[1])
-if not epoch or known ~= epoch then return {-1} end
+if known ~= '' and known ~= epoch then return {-1} end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local today = math.floor(time[1] / 86400)
@@ -122,16 +123,17 @@ class Limiter:
         key = _epoch_key(org_id)
         value: Any = await self._redis.get(key)
         if value is None:
-            await self._redis.set(key, _new_epoch(), nx=True)
-            value = await self._redis.get(key)
+            new = _new_epoch()
+            value = await self._redis.set(key, new, nx=True, get=True)
+            return value.decode() if value else new
         return value.decode()
 
     async def raise_epoch(self, org_id: UUID) -> None:
         """Make every process load this organisation's credentials again before its next request."""
         await self._redis.set(_epoch_key(org_id), _new_epoch())
 
-    async def decide(self, credential: Credential, epoch: str) -> Decision:
-        """Admit or refuse one request, atomically over all layers.
+    async def decide(self, credential: Credential, epoch: str | None) -> Decision:
+        """Admit or refuse one request, atomically over all layers; no epoch for a credential read for this request.
 
         Raises:
             StaleCredential: `epoch` is no longer the organisation's. RedisError: Redis is away.
@@ -151,7 +153,7 @@ class Limiter:
             f"{tag}:{actor.key_id}:minute",
             f"{tag}:{actor.key_id}:day",
         ]
-        answer = await self._script(keys=keys, args=[epoch, *limits])
+        answer = await self._script(keys=keys, args=[epoch or "", *limits])
         if answer[0] == -1:
             raise StaleCredential
         return _read_answer(answer, limits)

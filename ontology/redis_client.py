@@ -17,7 +17,7 @@ from ontology.settings import Settings
 TIMEOUT_SECONDS = 2.0
 CONNECTIONS_MAX = 32
 
-__all__ = ["AsyncScript", "Redis", "RedisError", "create_redis"]
+__all__ = ["AsyncScript", "Redis", "RedisError", "create_redis", "drop_connections"]
 
 
 def create_redis(settings: Settings, on_new_server: Callable[[], None] = lambda: None) -> Redis:
@@ -43,3 +43,11 @@ def create_redis(settings: Settings, on_new_server: Callable[[], None] = lambda:
         redis_connect_func=greet,
     )
     return Redis.from_pool(pool)
+
+
+async def drop_connections(redis: Redis) -> None:
+    """Close the idle connections: after one has failed the others are of the same lost server, each good for an error.
+
+    Nothing is repeated on the caller's behalf, since a script that was cut off may have counted.
+    """
+    await redis.connection_pool.disconnect(inuse_connections=False)

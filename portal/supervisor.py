@@ -131,15 +131,7 @@ class _Supervisor:
         return Part(name, lambda: command)
 
     def _web(self) -> Part:
-        settings = self._settings
-        arguments = (
-            *("-m", "granian", "portal.web_process:create_app", "--factory", "--interface", "asgi"),
-            *("--host", settings.host, "--port", str(settings.port), "--workers", str(settings.web_processes)),
-            *("--loop", "asyncio", "--no-ws", "--http", "1", "--log-level", "warning"),
-            *("--respawn-failed-workers", "--workers-kill-timeout", "10"),
-            *("--http1-header-read-timeout", "10000"),
-        )
-        command = _python(arguments, self._env)
+        command = _python(web_arguments(self._settings), self._env)
         return Part("web", lambda: command, wait_ready=self._wait_web_ready)
 
     def _wait_web_ready(self, process: subprocess.Popen[bytes]) -> None:
@@ -159,6 +151,17 @@ class _Supervisor:
     def _announce(self, seconds: float) -> None:
         sys.stdout.write(f"ONE is ready at {self._settings.public_url} (started in {seconds:.1f} s)\n")
         sys.stdout.flush()
+
+
+def web_arguments(settings: Settings) -> tuple[str, ...]:
+    """How Python is told to serve the program on as many web processes as the settings ask for."""
+    return (
+        *("-m", "granian", "portal.web_process:create_app", "--factory", "--interface", "asgi"),
+        *("--host", settings.host, "--port", str(settings.port), "--workers", str(settings.web_processes)),
+        *("--loop", "asyncio", "--no-ws", "--http", "1", "--log-level", "warning"),
+        *("--respawn-failed-workers", "--workers-kill-timeout", "10"),
+        *("--http1-header-read-timeout", "10000"),
+    )
 
 
 def require_free_port(host: str, port: int) -> None:
