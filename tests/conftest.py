@@ -4,11 +4,16 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as generated
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ontology.database import create_engine
 from ontology.settings import Settings
 from tests.parts import Parts, RunningPortal, portal_environment, portal_program, running_parts, temporary_data_dir
+
+# The same cases every time, and as long as a busy machine needs for each.
+generated.register_profile("repeatable", deadline=None, derandomize=True, max_examples=60)
+generated.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")
