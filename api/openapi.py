@@ -10,6 +10,7 @@ from api.examples import REQUEST
 from api.operations import Operation
 from api.problems import MEDIA_TYPE, describe_problem
 from ontology.errors import (
+    AddressNotAllowed,
     ExpiredApiKey,
     GroupArchived,
     IdempotencyInFlight,
@@ -23,6 +24,7 @@ from ontology.errors import (
     InvalidRequest,
     MissingApiKey,
     NotFound,
+    OriginNotAllowed,
     PayloadTooLarge,
     PortalError,
     RateLimitExceeded,
@@ -49,6 +51,8 @@ _COMMON = (
     InvalidApiKey,
     ExpiredApiKey,
     GroupArchived,
+    AddressNotAllowed,
+    OriginNotAllowed,
     UriTooLong,
     RateLimitExceeded,
     InternalError,

@@ -93,6 +93,13 @@ class Program:
         group_id = encode_id("group", made.organisation.id)
         return Caller(self.client, made.key.key, encode_id("thing", made.key.id), group_id, made.actor)
 
+    def client_at(self, address: str) -> httpx.AsyncClient:
+        """A client whose connections come from another address."""
+        transport = self.client._transport
+        assert isinstance(transport, httpx.ASGITransport)
+        elsewhere = httpx.ASGITransport(transport.app, client=(address, 40_000))
+        return httpx.AsyncClient(transport=elsewhere, base_url=self.client.base_url)
+
     async def register_fully(self, applicant: Applicant) -> Registration:
         async with open_lookup(self.engine, email=applicant.email) as session:
             return await register_organisation(session, applicant, pepper=self.settings.key_pepper)
