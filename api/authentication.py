@@ -6,6 +6,7 @@ epoch in the round trip every request makes anyway, so a credential that has cha
 
 import time
 from collections import OrderedDict, deque
+from contextlib import suppress
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -30,6 +31,7 @@ from ontology.key_secrets import digest_key
 from ontology.keys import Credential, find_credential
 from ontology.limits import Decision, Layer, Limiter, StaleCredential
 from ontology.redis_client import Redis, RedisError
+from ontology.wrong_keys import WRONG_KEYS_MAX, WrongKeys
 
 CREDENTIALS_MAX = 10_000
 STALE_TRIES = 3
@@ -70,6 +72,7 @@ class Authenticator:
         self._known: OrderedDict[bytes, tuple[str, Credential]] = OrderedDict()
         self._local = LocalLimiter(processes)
         self._redis_rests_until = 0.0
+        self._wrong_keys = WrongKeys(redis)
         self.limiter = Limiter(redis)
 
     def forget_all(self) -> None:
@@ -84,7 +87,20 @@ class Authenticator:
         Raises:
             MissingApiKey, InvalidApiKey, ExpiredApiKey, GroupArchived, AddressNotAllowed, OriginNotAllowed.
             RateLimitRefused: over a limit; carries the decision for the headers.
+            RateLimitExceeded: too many wrong keys from this address, and this one is wrong too.
         """
+        try:
+            found = await self._authenticate(header, now, request_id, source)
+        except InvalidApiKey:
+            await self._slow_down(source)
+            raise
+        with suppress(RedisError):
+            await self._wrong_keys.end_row(source.address)
+        return found
+
+    async def _authenticate(
+        self, header: str | None, now: datetime, request_id: str, source: Source
+    ) -> tuple[Actor, Credential, Decision]:
         digest = digest_key(read_bearer(header), self._pepper)
         try:
             actor, credential, decision = await self._decide(digest, now, request_id, source)
@@ -96,6 +112,21 @@ class Authenticator:
             await self._note_refusal(credential, decision, request_id)
             raise RateLimitRefused(decision)
         return actor, credential, decision
+
+    async def _slow_down(self, source: Source) -> None:
+        """While Redis is away wrong keys are refused as ever, only not slowed."""
+        if time.monotonic() < self._redis_rests_until:
+            return
+        try:
+            waiting = await self._wrong_keys.count(source.address)
+        except RedisError:
+            return
+        if waiting:
+            raise RateLimitExceeded(
+                f"{WRONG_KEYS_MAX} requests with wrong keys came from your address; further ones are refused for "
+                f"{waiting} seconds. Requests with a valid key are answered as ever.",
+                retry_after_seconds=waiting,
+            ) from None
 
     async def _decide(
         self, digest: bytes, now: datetime, request_id: str, source: Source

@@ -30,13 +30,13 @@ def parse_address(text: str) -> Address | None:
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
-def parse_network(text: str) -> Network:
+def parse_network(text: str, *, strict: bool = True) -> Network:
     """A network in CIDR form, or a single address as a network of one.
 
     Raises:
-        ValueError: neither, or with bits set beyond the prefix.
+        ValueError: neither, or, when strict, with bits set beyond the prefix.
     """
-    network = ip_network(text)
+    network = ip_network(text, strict=strict)
     if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped and network.prefixlen >= 96:
         return IPv4Network((network.network_address.ipv4_mapped, network.prefixlen - 96))
     return network

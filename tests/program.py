@@ -88,7 +88,11 @@ class Program:
     litestar: Litestar
 
     async def register(self, name: str = "Acme", plan: Plan = Plan.ENTERPRISE) -> Caller:
-        """A new organisation with its first key, which has every scope."""
+        """A new organisation with its first key, which has every scope.
+
+        Wrong keys that an earlier test sent from this machine are forgotten.
+        """
+        await self.redis.delete("wrong-keys:127.0.0.1")
         made = await self.register_fully(Applicant(name, "Ada", f"{uuid4().hex}@example.com", plan))
         group_id = encode_id("group", made.organisation.id)
         return Caller(self.client, made.key.key, encode_id("thing", made.key.id), group_id, made.actor)
