@@ -4,13 +4,14 @@ from api import examples
 from api.operations import Call, NoBody, NoQuery, operation
 from api.parameters import PageQuery
 from api.services import Services
-from ontology import keys
+from ontology import keys, rotations
 from ontology.actors import Actor
-from ontology.errors import GroupArchived, NotFound, PrivilegeEscalation, ServiceUnavailable
-from ontology.keys import ApiKey, ApiKeyCreate, NewApiKey
+from ontology.errors import Conflict, GroupArchived, NotFound, PrivilegeEscalation, ServiceUnavailable
+from ontology.keys import ApiKey, ApiKeyCreate, ApiKeyUpdate, NewApiKey
 from ontology.pagination import Page
 from ontology.records import utc_now
 from ontology.redis_client import RedisError
+from ontology.rotations import RotatedKey, Rotation, RotationCreate
 from ontology.scopes import Scope
 
 _TAG = "API keys"
@@ -28,7 +29,7 @@ async def raise_epoch(services: Services, actor: Actor) -> None:
         await services.authenticator.limiter.raise_epoch(actor.org_id)
     except RedisError:
         raise ServiceUnavailable(
-            "The key is revoked, but not every process could be told; repeat the request."
+            "The change is stored, but not every process could be told; repeat the request."
         ) from None
 
 
@@ -93,6 +94,29 @@ async def get_api_key(call: Call[NoBody, NoQuery]) -> ApiKey:
 
 
 @operation(
+    "PATCH",
+    "/v1/api-keys/{keyId}",
+    id="updateApiKey",
+    tag=_TAG,
+    scope=Scope.API_KEYS_MANAGE,
+    body=ApiKeyUpdate,
+    path_ids=_PATH_ID,
+    answer=ApiKey,
+    errors=(NotFound, PrivilegeEscalation, Conflict),
+    body_example=examples.API_KEY_UPDATE,
+    answer_example=examples.API_KEY | examples.API_KEY_UPDATE,
+    after_commit=raise_epoch,
+)
+async def update_api_key(call: Call[ApiKeyUpdate, NoQuery]) -> ApiKey:
+    """Change an API key.
+
+    Its name, its own limits, where it may be used from, and fewer scopes; it holds from the next request on, on every
+    process. A key is never made wider than the one that changes it, and its life cannot be extended.
+    """
+    return await keys.update_key(call.session, call.actor, call.ids["keyId"], call.body, utc_now())
+
+
+@operation(
     "DELETE",
     "/v1/api-keys/{keyId}",
     id="revokeApiKey",
@@ -112,4 +136,57 @@ async def revoke_api_key(call: Call[NoBody, NoQuery]) -> ApiKey:
     return await keys.revoke_key(call.session, call.actor, call.ids["keyId"], utc_now())
 
 
-handlers = [create_api_key, list_api_keys, get_api_key, revoke_api_key]
+@operation(
+    "POST",
+    "/v1/api-keys/{keyId}/rotation",
+    id="rotateApiKey",
+    tag=_TAG,
+    scope=Scope.API_KEYS_MANAGE,
+    body=RotationCreate,
+    path_ids=_PATH_ID,
+    answer=RotatedKey,
+    status=201,
+    errors=(NotFound, GroupArchived, PrivilegeEscalation, Conflict),
+    body_example=examples.ROTATION_CREATE,
+    answer_example=_NEW_KEY | examples.ROTATED_KEY,
+    after_commit=raise_epoch,
+)
+async def rotate_api_key(call: Call[RotationCreate, NoQuery]) -> RotatedKey:
+    """Rotate an API key.
+
+    The answer holds the new key's text in `key`: the only time it is shown. The old key goes on working for the grace
+    period, is marked `rotating`, and is dead on the first request after it; revoke it to end the period earlier.
+    """
+    pepper = call.services.settings.key_pepper
+    key_id = call.ids["keyId"]
+    return await rotations.rotate_key(call.session, call.actor, key_id, call.body, pepper=pepper, now=utc_now())
+
+
+@operation(
+    "GET",
+    "/v1/api-keys/{keyId}/rotation",
+    id="getApiKeyRotation",
+    tag=_TAG,
+    scope=Scope.API_KEYS_MANAGE,
+    path_ids=_PATH_ID,
+    answer=Rotation,
+    errors=(NotFound,),
+    answer_example=examples.ROTATION,
+)
+async def get_api_key_rotation(call: Call[NoBody, NoQuery]) -> Rotation:
+    """Get the rotation of an API key.
+
+    Whether anything still uses the old key: when it was last used, from which address, and by which program.
+    """
+    return await rotations.get_rotation(call.session, call.actor, call.ids["keyId"], utc_now())
+
+
+handlers = [
+    create_api_key,
+    list_api_keys,
+    get_api_key,
+    update_api_key,
+    revoke_api_key,
+    rotate_api_key,
+    get_api_key_rotation,
+]

@@ -6,31 +6,38 @@ epoch in the round trip every request makes anyway, so a credential that has cha
 
 import time
 from collections import OrderedDict, deque
+from contextlib import suppress
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ontology.actors import Actor
+from ontology.addresses import Source
 from ontology.database import open_lookup, open_transaction
 from ontology.errors import (
+    AddressNotAllowed,
     ExpiredApiKey,
     Flaw,
     GroupArchived,
     InvalidApiKey,
     MissingApiKey,
+    OriginNotAllowed,
     PortalError,
     RateLimitExceeded,
 )
 from ontology.events import record_event
 from ontology.ids import encode_id
-from ontology.keys import Credential, digest_key, find_credential
+from ontology.key_secrets import digest_key
+from ontology.keys import Credential, find_credential
 from ontology.limits import Decision, Layer, Limiter, StaleCredential
 from ontology.redis_client import Redis, RedisError, drop_connections
+from ontology.wrong_keys import WRONG_KEYS_MAX, WrongKeys
 
 CREDENTIALS_MAX = 10_000
 STALE_TRIES = 3
 REDIS_REST_SECONDS = 1.0
 HEADER_LENGTH_MAX = 200
+_REFUSALS_OF_A_KNOWN_KEY = (InvalidApiKey, ExpiredApiKey, GroupArchived, AddressNotAllowed, OriginNotAllowed)
 
 
 class LocalLimiter:
@@ -66,6 +73,7 @@ class Authenticator:
         self._forgotten = 0
         self._local = LocalLimiter(processes)
         self._redis_rests_until = 0.0
+        self._wrong_keys = WrongKeys(redis)
         self.limiter = Limiter(redis)
 
     def forget_all(self) -> None:
@@ -74,35 +82,65 @@ class Authenticator:
         self._forgotten += 1
 
     async def authenticate(
-        self, header: str | None, now: datetime, request_id: str
+        self, header: str | None, now: datetime, request_id: str, source: Source
     ) -> tuple[Actor, Credential, Decision]:
         """The actor behind a header, and whether its request is admitted, in which case it is counted.
 
         A refusal by limit is not raised here: its answer needs the decision for the headers, and the log the actor.
 
         Raises:
-            MissingApiKey, InvalidApiKey, ExpiredApiKey, GroupArchived.
+            MissingApiKey, InvalidApiKey, ExpiredApiKey, GroupArchived, AddressNotAllowed, OriginNotAllowed.
+            RateLimitExceeded: too many wrong keys from this address, and this one is wrong too.
         """
+        try:
+            found = await self._authenticate(header, now, request_id, source)
+        except InvalidApiKey:
+            await self._slow_down(source)
+            raise
+        with suppress(RedisError):
+            await self._wrong_keys.end_row(source.address)
+        return found
+
+    async def _authenticate(
+        self, header: str | None, now: datetime, request_id: str, source: Source
+    ) -> tuple[Actor, Credential, Decision]:
         digest = digest_key(read_bearer(header), self._pepper)
         try:
-            actor, credential, decision = await self._decide(digest, now, request_id)
+            actor, credential, decision = await self._decide(digest, now, request_id, source)
         except RedisError:
             self._redis_rests_until = time.monotonic() + REDIS_REST_SECONDS
             self.forget_all()
             await drop_connections(self._redis)
-            actor, credential, decision = await self._decide_locally(digest, now, request_id)
+            actor, credential, decision = await self._decide_locally(digest, now, request_id, source)
         if not decision.admitted:
             await self._note_refusal(credential, decision, request_id)
         return actor, credential, decision
 
-    async def _decide(self, digest: bytes, now: datetime, request_id: str) -> tuple[Actor, Credential, Decision]:
+    async def _slow_down(self, source: Source) -> None:
+        """While Redis is away wrong keys are refused as ever, only not slowed."""
+        if time.monotonic() < self._redis_rests_until:
+            return
+        try:
+            waiting = await self._wrong_keys.count(source.address)
+        except RedisError:
+            return
+        if waiting:
+            raise RateLimitExceeded(
+                f"{WRONG_KEYS_MAX} requests with wrong keys came from your address; further ones are refused for "
+                f"{waiting} seconds. Requests with a valid key are answered as ever.",
+                retry_after_seconds=waiting,
+            ) from None
+
+    async def _decide(
+        self, digest: bytes, now: datetime, request_id: str, source: Source
+    ) -> tuple[Actor, Credential, Decision]:
         if time.monotonic() < self._redis_rests_until:
             raise RedisError("resting")
         for _ in range(STALE_TRIES):
             forgotten = self._forgotten
             epoch, credential = self._known.get(digest) or await self._load(digest)
             try:
-                actor = await self._admit(credential, now, request_id, cached_epoch=epoch)
+                actor = await self._admit(credential, now, request_id, source, cached_epoch=epoch)
                 decision = await self.limiter.decide(credential, epoch)
             except StaleCredential:
                 self._known.pop(digest, None)
@@ -110,31 +148,33 @@ class Authenticator:
             if forgotten != self._forgotten:
                 # A new server answered for a credential that it never vouched for; what it counted stands.
                 _, credential = await self._load(digest)
-                actor = credential.admit(now, request_id)
+                actor = credential.admit(now, request_id, source)
             return actor, credential, decision
         # Somebody raises the epoch faster than a credential is loaded under one. Read from the database after the
         # request came in, it holds for this request whatever the epoch; the limits are still decided by Redis.
         _, credential = await self._load(digest)
-        return credential.admit(now, request_id), credential, await self.limiter.decide(credential, None)
+        return credential.admit(now, request_id, source), credential, await self.limiter.decide(credential, None)
 
-    async def _admit(self, credential: Credential, now: datetime, request_id: str, *, cached_epoch: str) -> Actor:
+    async def _admit(
+        self, credential: Credential, now: datetime, request_id: str, source: Source, *, cached_epoch: str
+    ) -> Actor:
         """A refusal is final only under the present epoch: a restored group or a new plan must count at once."""
         try:
-            return credential.admit(now, request_id)
+            return credential.admit(now, request_id, source)
         except PortalError as refusal:
             if await self.limiter.read_epoch(credential.actor.org_id) != cached_epoch:
                 raise StaleCredential from None
-            await self._note_failure(credential, refusal, request_id)
+            await self._note_failure(credential, refusal, request_id, source)
             raise
 
     async def _decide_locally(
-        self, digest: bytes, now: datetime, request_id: str
+        self, digest: bytes, now: datetime, request_id: str, source: Source
     ) -> tuple[Actor, Credential, Decision]:
         async with open_lookup(self._engine, key_digest=digest.hex()) as session:
             credential = await find_credential(session, digest)
         if credential is None:
             raise InvalidApiKey
-        actor = credential.admit(now, request_id)
+        actor = credential.admit(now, request_id, source)
         return actor, credential, self._local.decide(credential, time.monotonic())
 
     async def _load(self, digest: bytes) -> tuple[str, Credential]:
@@ -158,11 +198,14 @@ class Authenticator:
             self._known.popitem(last=False)
         return epoch, credential
 
-    async def _note_failure(self, credential: Credential, refusal: PortalError, request_id: str) -> None:
-        """The organisation sees that one of its keys was refused."""
-        expected = isinstance(refusal, (InvalidApiKey, ExpiredApiKey, GroupArchived))
+    async def _note_failure(
+        self, credential: Credential, refusal: PortalError, request_id: str, source: Source
+    ) -> None:
+        """The organisation sees that one of its keys was refused, why, and where the request came from."""
+        expected = isinstance(refusal, _REFUSALS_OF_A_KNOWN_KEY)
         if expected and await self._is_first(credential, "refused", 1):
-            await self._record(credential, "api_auth_failed", {"reason": refusal.code}, request_id)
+            told = {"reason": refusal.code, "ipAddress": source.address}
+            await self._record(credential, "api_auth_failed", told, request_id)
 
     async def _note_refusal(self, credential: Credential, decision: Decision, request_id: str) -> None:
         """One event per key and minute; the request log has every refusal."""

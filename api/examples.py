@@ -85,6 +85,11 @@ EVENT: dict[str, Any] = {
     "requestId": REQUEST,
 }
 API_KEY_CREATE: dict[str, Any] = {"name": "Dashboard", "preset": "read-only"}
+API_KEY_UPDATE: dict[str, Any] = {
+    "name": "Dashboard in the office",
+    "rateLimit": {"requestsPerMinute": 30, "requestsPerDay": 5000},
+    "allowedAddresses": ["203.0.113.0/24"],
+}
 API_KEY: dict[str, Any] = {
     "_id": KEY,
     "groupId": ORG,
@@ -93,13 +98,36 @@ API_KEY: dict[str, Any] = {
     "prefix": "gck4FxKW",
     "scopes": ["entities:read", "events:read", "quota:view"],
     "rateLimit": None,
+    "allowedAddresses": None,
+    "allowedOrigins": None,
     "status": "active",
     "expiresAt": None,
+    "rotatingUntil": None,
+    "replacedBy": None,
     "lastUsedAt": None,
     "lastUsedIp": None,
+    "lastUsedAgent": None,
     "createdAt": _AT,
     "revokedAt": None,
+    "revokedReason": None,
     "createdBy": ACCOUNT,
+}
+ROTATION_CREATE: dict[str, Any] = {"graceHours": 48, "scopes": ["entities:read"]}
+ROTATED_KEY: dict[str, Any] = {
+    "scopes": ["entities:read"],
+    "replaces": "thing_01jd8kq3x7p2s5v8y1b4e6h9k0",
+    "oldKeyUntil": _AT + 172_800_000,
+}
+ROTATION: dict[str, Any] = {
+    "oldKeyId": "thing_01jd8kq3x7p2s5v8y1b4e6h9k0",
+    "newKeyId": KEY,
+    "startedAt": _AT,
+    "until": _AT + 172_800_000,
+    "oldKeyStatus": "rotating",
+    "usedSinceStart": True,
+    "lastUsedAt": _AT + 60_000,
+    "lastUsedIp": "203.0.113.9",
+    "lastUsedAgent": "python-httpx/0.28.1",
 }
 QUOTA: dict[str, Any] = {
     "plan": "starter",

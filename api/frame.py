@@ -17,6 +17,7 @@ from api.logging import get_logger
 from api.problems import encode_problem, problem_headers
 from api.services import Services
 from ontology.actors import Actor
+from ontology.addresses import is_within, parse_network
 from ontology.database import open_duty
 from ontology.errors import Flaw, InvalidRequest, PayloadTooLarge, PortalError, UriTooLong
 from ontology.ids import ALPHABET, encode_id, new_id
@@ -57,7 +58,7 @@ class Frame:
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app = app
         self._services = services
-        self._trusted = frozenset(services.settings.trusted_proxies)
+        self._trusted = tuple(parse_network(text, strict=False) for text in services.settings.trusted_proxies)
         self._writing: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: HttpScope, receive: Receive, send: Send) -> None:
@@ -92,11 +93,11 @@ class Frame:
         """The nearest address that is not a trusted proxy; forwarding headers of strangers change nothing."""
         client = scope.get("client")
         address = client[0] if client else ""
-        if address not in self._trusted:
+        if not is_within(address, self._trusted):
             return address
         values = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
         hops = [hop.strip() for hop in b",".join(values).decode("latin-1").split(",") if hop.strip()]
-        return next((hop for hop in reversed(hops) if hop not in self._trusted), address)
+        return next((hop for hop in reversed(hops) if not is_within(hop, self._trusted)), address)
 
     def _log_request(self, scope: HttpScope, watch: "_Watch") -> None:
         """Behind the answer; the task is held, since the event loop itself would not hold it."""

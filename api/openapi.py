@@ -10,6 +10,7 @@ from api.examples import REQUEST
 from api.operations import Operation
 from api.problems import MEDIA_TYPE, describe_problem
 from ontology.errors import (
+    AddressNotAllowed,
     ExpiredApiKey,
     GroupArchived,
     IdempotencyInFlight,
@@ -24,6 +25,7 @@ from ontology.errors import (
     MissingApiKey,
     NotAcceptable,
     NotFound,
+    OriginNotAllowed,
     PayloadTooLarge,
     PortalError,
     RateLimitExceeded,
@@ -50,6 +52,8 @@ _COMMON = (
     InvalidApiKey,
     ExpiredApiKey,
     GroupArchived,
+    AddressNotAllowed,
+    OriginNotAllowed,
     NotAcceptable,
     UriTooLong,
     RateLimitExceeded,

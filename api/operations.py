@@ -25,6 +25,7 @@ from api.parameters import NoQuery, describe_flaws, parse_path_id, parse_query
 from api.services import Services
 from api.strict_json import parse_json
 from ontology.actors import Actor
+from ontology.addresses import Source
 from ontology.database import open_transaction
 from ontology.errors import Flaw, InvalidRequest, NotAcceptable, PayloadTooLarge, PortalError, UnsupportedMediaType
 from ontology.idempotency import KEY_LENGTH_MAX, Intent, describe_intent, find_answer, keep_answer
@@ -159,8 +160,9 @@ async def _perform(
     state = request.scope["state"]
     request_id: str = state["request_id"]
     authenticator = services.authenticator
+    source = Source(state["client_ip"], _single_header(request, "origin"))
     actor, credential, decision = await authenticator.authenticate(
-        _single_header(request, "authorization"), utc_now(), request_id
+        _single_header(request, "authorization"), utc_now(), request_id, source
     )
     state["actor"], state["decision"] = actor, decision
     if not decision.admitted:

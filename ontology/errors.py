@@ -2,7 +2,8 @@
 
 400  InvalidJson, InvalidRequest, InvalidCursor, InvalidId
 401  MissingApiKey, InvalidApiKey, ExpiredApiKey
-403  InsufficientScope, QuotaExceeded, GroupArchived, PrivilegeEscalation, ManagedType
+403  InsufficientScope, QuotaExceeded, GroupArchived, PrivilegeEscalation, ManagedType, AddressNotAllowed,
+     OriginNotAllowed
 404  NotFound            405  MethodNotAllowed            406  NotAcceptable
 409  Conflict, SlugTaken, DuplicateConnection, IdempotencyInFlight
 413  PayloadTooLarge     414  UriTooLong                  415  UnsupportedMediaType
@@ -131,6 +132,20 @@ class ManagedType(PortalError):
     status = 403
     title = "This type is managed by its own endpoint"
     advice = "Use the endpoint named in `errors` to change it."
+
+
+class AddressNotAllowed(PortalError):
+    code = "address_not_allowed"
+    status = 403
+    title = "The key may not be used from this address"
+    advice = "Call from one of the key's allowed addresses, or change `allowedAddresses` of the key."
+
+
+class OriginNotAllowed(PortalError):
+    code = "origin_not_allowed"
+    status = 403
+    title = "The key may not be used from this web origin"
+    advice = "Call from a page of one of the key's allowed origins, or change `allowedOrigins` of the key."
 
 
 class NotFound(PortalError):

@@ -1,65 +1,50 @@
-"""API keys: `org_<handle>_key_<secret>`, shown once, kept as an HMAC, dead on the request after they are revoked.
+"""API keys: shown once, never wider than the key that makes them, dead on the request after they are revoked.
 
-The secret is 32 random bytes in base62 followed by six base62 characters of CRC-32, so a mistyped or invented key is
-refused without any I/O. The key itself is a thing of type `api_key`; its HMAC lies in a table no door returns.
+The key itself is a thing of type `api_key`; its HMAC lies in a table no door returns (`ontology/key_secrets.py`).
 """
 
-import hashlib
-import hmac
-import re
-import secrets
-import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
+from pydantic import AfterValidator
 from pydantic import Field as PydanticField
-from sqlalchemy import ForeignKeyConstraint, Index, LargeBinary, Text, Uuid
+from sqlalchemy import ForeignKeyConstraint, Text, Uuid
 from sqlmodel import Field, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.actors import Actor
+from ontology.addresses import Source, is_within, normalise_origin, parse_network, parse_networks
 from ontology.database import state, state_actor
 from ontology.errors import (
+    AddressNotAllowed,
+    Conflict,
     ExpiredApiKey,
     Flaw,
     GroupArchived,
     InvalidApiKey,
     InvalidRequest,
     NotFound,
+    OriginNotAllowed,
     PrivilegeEscalation,
 )
 from ontology.events import record_event
 from ontology.groups import ACTIVE, Group, find_ancestor_ids, get_active_group
 from ontology.ids import GroupId, ThingId, decode_id, encode_id
+from ontology.key_bounds import KeyBounds, find_end, find_wider
+from ontology.key_secrets import KeySecret, digest_key, make_secret
 from ontology.pagination import Page, PageRequest, describe_list, fetch_page
 from ontology.plans import PLAN_LIMITS, Plan
 from ontology.records import WHOLE, Input, Moment, Record, TenantRow, Timestamp, parse_moment, to_epoch_ms, utc_now
 from ontology.scopes import PRESETS, Preset, Scope, expand_scopes
 from ontology.things import Status, Thing, add_thing
 
-_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-SECRET_BYTES, SECRET_LENGTH, CHECKSUM_LENGTH, PREFIX_LENGTH = 32, 43, 6, 8
-_KEY_FORM = re.compile(rf"org_([0-9a-z]{{4,32}})_key_([0-9A-Za-z]{{{SECRET_LENGTH + CHECKSUM_LENGTH}}})", re.ASCII)
 EXPLORER_NAME = "Explorer"
 _EXPLORER_LIFE = timedelta(hours=1)
 REVOKED = Status.INACTIVE
-
-
-class KeySecret(TenantRow, table=True):
-    """The HMAC of a key's text. Row-level security shows a row only to who knows the digest, or to its group."""
-
-    __tablename__ = "api_key_secrets"  # pyright: ignore[reportAssignmentType]
-    __table_args__ = (
-        ForeignKeyConstraint(["org_id", "group_id"], ["groups.org_id", "groups.id"]),
-        ForeignKeyConstraint(["org_id", "key_id"], ["things.org_id", "things.id"]),
-        Index("ix_api_key_secrets_org_id_key_id", "org_id", "key_id"),
-    )
-    digest: bytes = Field(primary_key=True, sa_type=LargeBinary, exclude=True)
-    group_id: UUID = Field(sa_type=Uuid)
-    key_id: UUID = Field(sa_type=Uuid)
+ALLOWED_MAX = 50
 
 
 class KeyUse(TenantRow, table=True):
@@ -78,6 +63,24 @@ class KeyUse(TenantRow, table=True):
     requests: int = 0
 
 
+def _check_network(text: str) -> str:
+    return str(parse_network(text))
+
+
+AllowedAddresses = Annotated[
+    list[Annotated[str, PydanticField(min_length=2, max_length=50), AfterValidator(_check_network)]],
+    PydanticField(min_length=1, max_length=ALLOWED_MAX, examples=[["203.0.113.0/24", "2001:db8::/48"]]),
+]
+AllowedOrigins = Annotated[
+    list[Annotated[str, PydanticField(min_length=8, max_length=300), AfterValidator(normalise_origin)]],
+    PydanticField(min_length=1, max_length=ALLOWED_MAX, examples=[["https://app.example.com"]]),
+]
+KeyName = Annotated[str, PydanticField(min_length=1, max_length=200, pattern=r"\S", examples=["Dashboard"])]
+ScopeList = Annotated[
+    list[Annotated[Scope, PydanticField(strict=False)]], PydanticField(min_length=1, max_length=len(Scope))
+]
+
+
 class RateLimit(Input):
     """A key's own limits, within the plan's."""
 
@@ -88,14 +91,8 @@ class RateLimit(Input):
 class ApiKeyCreate(Input):
     """A key to create: never wider than the key that creates it, in scope, group, limits or life."""
 
-    name: Annotated[str, PydanticField(min_length=1, max_length=200, pattern=r"\S", examples=["Dashboard"])]
-    scopes: (
-        Annotated[
-            list[Annotated[Scope, PydanticField(strict=False)]],
-            PydanticField(min_length=1, max_length=len(Scope)),
-        ]
-        | None
-    ) = PydanticField(
+    name: KeyName
+    scopes: ScopeList | None = PydanticField(
         default=None,
         description="What it may do; give these or a preset.",
         examples=[["entities:read", "events:read"]],
@@ -108,6 +105,30 @@ class ApiKeyCreate(Input):
     )
     expires_at: Moment | None = PydanticField(default=None, description="When it stops working.")
     rate_limit: RateLimit | None = PydanticField(default=None, description="Its own limits, within the plan's.")
+    allowed_addresses: AllowedAddresses | None = PydanticField(
+        default=None, description="The only addresses and networks (CIDR) it works from; else it works from anywhere."
+    )
+    allowed_origins: AllowedOrigins | None = PydanticField(
+        default=None, description="The only web origins it works from: a browser names one in the header `Origin`."
+    )
+
+
+class ApiKeyUpdate(Input):
+    """A JSON Merge Patch (RFC 7396): what is absent stays, what may be null is taken away by null."""
+
+    name: KeyName | None = PydanticField(default=None, description="Its new name; it always has one.")
+    scopes: ScopeList | None = PydanticField(
+        default=None, description="Fewer scopes than it has now; a key never gains one."
+    )
+    rate_limit: RateLimit | None = PydanticField(
+        default=None, description="Its own limits, within the plan's; null leaves only the plan's."
+    )
+    allowed_addresses: AllowedAddresses | None = PydanticField(
+        default=None, description="The only addresses and networks (CIDR) it works from; null allows all."
+    )
+    allowed_origins: AllowedOrigins | None = PydanticField(
+        default=None, description="The only web origins it works from; null allows all."
+    )
 
 
 class ApiKey(Record):
@@ -120,12 +141,18 @@ class ApiKey(Record):
     prefix: str
     scopes: list[str]
     rate_limit: dict[str, int] | None
+    allowed_addresses: list[str] | None
+    allowed_origins: list[str] | None
     status: str
     expires_at: Moment | None
+    rotating_until: Moment | None
+    replaced_by: ThingId | None
     last_used_at: Moment | None
     last_used_ip: str | None
+    last_used_agent: str | None
     created_at: Moment
     revoked_at: Moment | None
+    revoked_reason: str | None
     created_by: str
 
 
@@ -137,7 +164,10 @@ class NewApiKey(ApiKey):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What authentication needs to know of a key, as of one authorisation epoch."""
+    """What authentication needs to know of a key, as of one authorisation epoch.
+
+    `expires_at` is its end, whether by its own expiry or by the end of a rotation.
+    """
 
     actor: Actor
     key_name: str
@@ -149,66 +179,32 @@ class Credential:
     requests_per_day: int | None
     org_requests_per_minute: int
     org_requests_per_day: int
+    replaced: bool = False
+    allowed_addresses: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
 
-    def admit(self, now: datetime, request_id: str) -> Actor:
-        """The actor behind the key, if the key may be used now.
+    def admit(self, now: datetime, request_id: str, source: Source) -> Actor:
+        """The actor behind the key, if the key may be used now and from there.
 
         Raises:
-            InvalidApiKey: revoked (the same as unknown). ExpiredApiKey. GroupArchived.
+            InvalidApiKey: revoked (the same as unknown). ExpiredApiKey. GroupArchived. AddressNotAllowed,
+            OriginNotAllowed.
         """
         if self.revoked:
             raise InvalidApiKey
         if self.expires_at is not None and self.expires_at <= now:
-            raise ExpiredApiKey(f"The key expired at {self.expires_at.isoformat(timespec='seconds')}.")
+            ended = "was replaced by rotation and ended" if self.replaced else "expired"
+            raise ExpiredApiKey(f"The key {ended} at {self.expires_at.isoformat(timespec='seconds')}.")
         if not self.group_active:
             raise GroupArchived
+        self._check_source(source)
         return self.actor.for_request(request_id)
 
-
-@dataclass(frozen=True, slots=True)
-class NewSecret:
-    """A secret and the text of its key; never stored, never logged."""
-
-    text: str
-    secret: str
-
-    @property
-    def prefix(self) -> str:
-        return self.secret[:PREFIX_LENGTH]
-
-
-def _base62(number: int, length: int) -> str:
-    digits: list[str] = []
-    for _ in range(length):
-        number, digit = divmod(number, 62)
-        digits.append(_BASE62[digit])
-    return "".join(reversed(digits))
-
-
-def _checksum(handle: str, body: str) -> str:
-    return _base62(zlib.crc32(f"{handle}_{body}".encode()), CHECKSUM_LENGTH)
-
-
-def make_secret(handle: str) -> NewSecret:
-    """A new key for the organisation of that handle."""
-    body = _base62(int.from_bytes(secrets.token_bytes(SECRET_BYTES), "big"), SECRET_LENGTH)
-    secret = body + _checksum(handle, body)
-    return NewSecret(f"org_{handle}_key_{secret}", secret)
-
-
-def digest_key(text: str, pepper: str) -> bytes:
-    """The HMAC under which a key is stored.
-
-    Raises:
-        InvalidApiKey: not of a key's form, or its checksum is wrong; costs no I/O.
-    """
-    if (match := _KEY_FORM.fullmatch(text)) is None:
-        raise InvalidApiKey
-    handle, secret = match.groups()
-    body, checksum = secret[:SECRET_LENGTH], secret[SECRET_LENGTH:]
-    if not hmac.compare_digest(checksum, _checksum(handle, body)):
-        raise InvalidApiKey
-    return hmac.digest(pepper.encode(), text.encode(), hashlib.sha256)
+    def _check_source(self, source: Source) -> None:
+        if self.allowed_addresses and not is_within(source.address, parse_networks(self.allowed_addresses)):
+            raise AddressNotAllowed(f"The key may not be used from {source.address or 'an unknown address'}.")
+        if self.allowed_origins and (source.origin or "").lower() not in self.allowed_origins:
+            raise OriginNotAllowed
 
 
 async def find_credential(session: AsyncSession, digest: bytes) -> Credential | None:
@@ -242,18 +238,21 @@ def _describe_credential(key: Thing, group: Group, organisation: Group, ancestor
         key_id=key.id,
         ancestor_ids=ancestors,
     )
-    expires = properties.get("expiresAt")
+    end = find_end(properties)
     return Credential(
         actor=actor,
         key_name=key.name,
         prefix=properties["prefix"],
-        expires_at=parse_moment(expires) if expires else None,
+        expires_at=parse_moment(end) if end else None,
         revoked=key.status != Status.ACTIVE or key.deleted_at is not None,
         group_active=group.status == ACTIVE and organisation.status == ACTIVE,
         requests_per_minute=limits.get("requestsPerMinute"),
         requests_per_day=limits.get("requestsPerDay"),
         org_requests_per_minute=custom.get("requestsPerMinute", PLAN_LIMITS[plan].requests_per_minute),
         org_requests_per_day=custom.get("requestsPerDay", PLAN_LIMITS[plan].requests_per_day),
+        replaced=bool(properties.get("replacedBy")),
+        allowed_addresses=tuple(properties.get("allowedAddresses") or ()),
+        allowed_origins=tuple(properties.get("allowedOrigins") or ()),
     )
 
 
@@ -275,7 +274,7 @@ async def create_key(
     if new.expires_at is not None and new.expires_at <= now:
         raise InvalidRequest(flaws=[Flaw("body.expiresAt", "lies in the past", "choose a time to come")])
     group = await get_active_group(session, actor, new.group_id)
-    await _refuse_escalation(session, actor, new, scopes)
+    await refuse_wider(session, actor, KeyBounds.of_properties(_describe_rights(new, scopes)))
     return await issue_key(session, actor, new, group=group, scopes=scopes, pepper=pepper)
 
 
@@ -289,31 +288,59 @@ async def issue_key(
     pepper: str,
 ) -> NewApiKey:
     """Store a key whose rights have been checked, with its secret and event."""
+    return await _store_key(session, actor, new.name, _describe_rights(new, scopes), group=group, pepper=pepper)
+
+
+async def issue_twin(
+    session: AsyncSession, actor: Actor, old: Thing, *, group: Group, scopes: frozenset[Scope], pepper: str
+) -> NewApiKey:
+    """A further key with the rights of one that exists, but for its scopes, which its caller has checked."""
+    kept = {name: old.properties.get(name) for name in ("rateLimit", "expiresAt", "allowedAddresses", "allowedOrigins")}
+    same = {name: old.properties.get(name) for name in ("applicationId", "actorId")}
+    rights = {"scopes": sorted(scopes)} | kept | same | {"replaces": encode_id("thing", old.id)}
+    return await _store_key(session, actor, old.name, rights, group=group, pepper=pepper)
+
+
+async def _store_key(
+    session: AsyncSession, actor: Actor, name: str, rights: dict[str, Any], *, group: Group, pepper: str
+) -> NewApiKey:
     organisation, application, account = await _find_application(session, actor)
     secret = make_secret(organisation.handle or "")
     key = Thing(
         org_id=actor.org_id,
         group_id=group.id,
         type="api_key",
-        name=new.name,
+        name=name,
         status=Status.ACTIVE,
         properties={
             "prefix": secret.prefix,
-            "scopes": sorted(scopes),
-            "rateLimit": new.rate_limit.model_dump(by_alias=True) if new.rate_limit else None,
-            "expiresAt": to_epoch_ms(new.expires_at) if new.expires_at else None,
             "organizationId": encode_id("group", actor.org_id),
             "applicationId": encode_id("thing", application) if application else None,
             "actorId": encode_id("thing", account) if account else actor.id,
+            **rights,
         },
         created_by=actor.id,
     )
     await add_thing(session, actor, key)
     digest = digest_key(secret.text, pepper)
     session.add(KeySecret(digest=digest, org_id=actor.org_id, group_id=group.id, key_id=key.id))
-    _record(session, actor, "api_key_generated", key, scopes=sorted(scopes), prefix=secret.prefix)
+    told = {"scopes": rights["scopes"], "prefix": secret.prefix}
+    if "replaces" in rights:
+        told["replaces"] = rights["replaces"]
+    record_key_event(session, actor, "api_key_generated", key, **told)
     public = describe_key(key, None, utc_now())
     return NewApiKey.model_construct(**dict(public), key=secret.text)
+
+
+def _describe_rights(new: ApiKeyCreate, scopes: frozenset[Scope]) -> dict[str, Any]:
+    """What a key may do and until when, as its properties."""
+    return {
+        "scopes": sorted(scopes),
+        "rateLimit": new.rate_limit.model_dump(by_alias=True) if new.rate_limit else None,
+        "expiresAt": to_epoch_ms(new.expires_at) if new.expires_at else None,
+        "allowedAddresses": new.allowed_addresses,
+        "allowedOrigins": new.allowed_origins,
+    }
 
 
 async def _find_application(session: AsyncSession, actor: Actor) -> tuple[Group, UUID | None, UUID | None]:
@@ -330,9 +357,8 @@ async def _find_application(session: AsyncSession, actor: Actor) -> tuple[Group,
 
 async def get_key(session: AsyncSession, actor: Actor, key_id: UUID, now: datetime) -> ApiKey:
     """Raises: NotFound, the same whether it does not exist or lies out of reach."""
-    key = await _find_key(session, actor, key_id)
-    use = (await session.exec(KeyUse.visible_to(actor).where(col(KeyUse.key_id) == key.id))).first()
-    return describe_key(key, use, now)
+    key = await find_key(session, actor, key_id)
+    return describe_key(key, await find_use(session, actor, key), now)
 
 
 async def list_keys(session: AsyncSession, actor: Actor, page: PageRequest, now: datetime) -> Page[ApiKey]:
@@ -354,14 +380,58 @@ async def revoke_key(session: AsyncSession, actor: Actor, key_id: UUID, now: dat
     Raises:
         NotFound: no such key within the actor's reach. PrivilegeEscalation: the key is wider than the actor.
     """
-    key = await _find_key(session, actor, key_id, lock=True)
-    if not expand_scopes(Scope(scope) for scope in key.properties["scopes"]) <= actor.scopes:
-        raise PrivilegeEscalation("A key cannot revoke one that has scopes it lacks.")
+    key = await lock_manageable(session, actor, key_id)
     if key.status == Status.ACTIVE:
-        key.status, key.updated_at = REVOKED, now
-        key.properties = key.properties | {"revokedAt": to_epoch_ms(now)}
-        _record(session, actor, "api_key_revoked", key, prefix=key.properties["prefix"])
-    return describe_key(key, None, now)
+        end_key(session, actor, key, now)
+    return describe_key(key, await find_use(session, actor, key), now)
+
+
+def end_key(session: AsyncSession, actor: Actor, key: Thing, now: datetime, reason: str | None = None) -> None:
+    """Revoke a live key that its caller has checked and locked, with its event."""
+    key.status, key.updated_at = REVOKED, now
+    key.properties = key.properties | {"revokedAt": to_epoch_ms(now), "revokedReason": reason}
+    told = {"prefix": key.properties["prefix"]} | ({"reason": reason} if reason else {})
+    record_key_event(session, actor, "api_key_revoked", key, **told)
+
+
+async def update_key(session: AsyncSession, actor: Actor, key_id: UUID, change: ApiKeyUpdate, now: datetime) -> ApiKey:
+    """Change what a live key is called and narrow what it may do; never wider than the changing key.
+
+    The caller raises the authorisation epoch after commit, so that the change holds from the next request on.
+
+    Raises:
+        NotFound, PrivilegeEscalation. Conflict: the key is revoked or has ended. InvalidRequest: no name.
+    """
+    given = change.model_dump(by_alias=True, exclude_unset=True, mode="json")
+    for name in ("name", "scopes"):
+        if name in given and given[name] is None:
+            raise InvalidRequest(flaws=[Flaw(f"body.{name}", "cannot be taken away", "leave it out or give a value")])
+    key = await lock_manageable(session, actor, key_id)
+    refuse_ended(key, now)
+    properties = key.properties | {name: value for name, value in given.items() if name != "name"}
+    if change.scopes is not None:
+        wanted = expand_scopes(change.scopes)
+        refuse_gain(key, wanted)
+        properties["scopes"] = sorted(wanted)
+    await refuse_wider(session, actor, KeyBounds.of_properties(properties))
+    key.name, key.properties, key.updated_at = change.name or key.name, properties, now
+    record_key_event(session, actor, "thing_updated", key, thingType="api_key", action="changed", fields=sorted(given))
+    return describe_key(key, await find_use(session, actor, key), now)
+
+
+def refuse_gain(key: Thing, wanted: frozenset[Scope]) -> None:
+    """Raises: PrivilegeEscalation: a scope that the key does not have."""
+    held = expand_scopes(Scope(scope) for scope in key.properties["scopes"])
+    if gained := sorted(wanted - held):
+        flaws = [Flaw("body.scopes", f"the key itself lacks `{scope}`", "leave it out") for scope in gained]
+        raise PrivilegeEscalation(flaws=flaws)
+
+
+def refuse_ended(key: Thing, now: datetime) -> None:
+    """Raises: Conflict: the key is revoked or has ended, and what has ended stays as it is."""
+    end = find_end(key.properties)
+    if key.status != Status.ACTIVE or (end is not None and end <= to_epoch_ms(now)):
+        raise Conflict("The key has ended and cannot be changed; create a new one.")
 
 
 async def mint_explorer_key(session: AsyncSession, actor: Actor, *, pepper: str, now: datetime) -> NewApiKey:
@@ -379,13 +449,9 @@ async def mint_explorer_key(session: AsyncSession, actor: Actor, *, pepper: str,
 
 
 def describe_key(key: Thing, use: KeyUse | None, now: datetime) -> ApiKey:
-    """The public form; expiry is computed here, not stored."""
+    """The public form; its end is computed here, not stored."""
     properties = key.properties
-    expires = parse_moment(properties["expiresAt"]) if properties.get("expiresAt") else None
-    revoked = parse_moment(properties["revokedAt"]) if properties.get("revokedAt") else None
-    active = key.status == Status.ACTIVE
-    status = "revoked" if not active else "expired" if expires and expires <= now else "active"
-    application = properties.get("applicationId")
+    application, successor = properties.get("applicationId"), properties.get("replacedBy")
     return ApiKey.model_construct(
         id=key.id,
         group_id=key.group_id,
@@ -394,49 +460,80 @@ def describe_key(key: Thing, use: KeyUse | None, now: datetime) -> ApiKey:
         prefix=properties["prefix"],
         scopes=properties["scopes"],
         rate_limit=properties.get("rateLimit"),
-        status=status,
-        expires_at=expires,
+        allowed_addresses=properties.get("allowedAddresses"),
+        allowed_origins=properties.get("allowedOrigins"),
+        status=describe_status(key, now),
+        expires_at=_read_moment(properties, "expiresAt"),
+        rotating_until=_read_moment(properties, "rotatingUntil"),
+        replaced_by=decode_id(successor)[1] if successor else None,
         last_used_at=use.last_used_at if use else None,
         last_used_ip=use.last_used_ip if use else None,
+        last_used_agent=use.last_used_agent if use else None,
         created_at=key.created_at,
-        revoked_at=revoked,
+        revoked_at=_read_moment(properties, "revokedAt"),
+        revoked_reason=properties.get("revokedReason"),
         created_by=key.created_by,
     )
 
 
-async def _find_key(session: AsyncSession, actor: Actor, key_id: UUID, *, lock: bool = False) -> Thing:
+def describe_status(key: Thing, now: datetime) -> str:
+    end = find_end(key.properties)
+    if key.status != Status.ACTIVE:
+        return "revoked"
+    if end is not None and end <= to_epoch_ms(now):
+        return "expired"
+    return "rotating" if key.properties.get("replacedBy") else "active"
+
+
+def _read_moment(properties: Mapping[str, Any], name: str) -> datetime | None:
+    value = properties.get(name)
+    return parse_moment(value) if value else None
+
+
+async def find_key(session: AsyncSession, actor: Actor, key_id: UUID, *, lock: bool = False) -> Thing:
+    """The thing that a key is.
+
+    Raises:
+        NotFound: the same whether it does not exist or lies out of reach.
+    """
     query = Thing.visible_to(actor).where(col(Thing.id) == key_id, col(Thing.type) == "api_key")
     if (found := (await session.exec(query.with_for_update() if lock else query)).first()) is None:
         raise NotFound
     return found
 
 
-async def _refuse_escalation(session: AsyncSession, actor: Actor, new: ApiKeyCreate, scopes: frozenset[Scope]) -> None:
-    """A key is never wider than the one that creates it."""
-    flaws: Sequence[Flaw] = [
-        Flaw("body.scopes", f"the creating key lacks `{scope}`", "leave it out")
-        for scope in sorted(scopes - actor.scopes)
-    ]
-    if actor.key_id is not None and not flaws:
-        parent = (await _find_key(session, actor, actor.key_id)).properties
-        flaws = _find_wider(parent, new)
+async def find_use(session: AsyncSession, actor: Actor, key: Thing) -> KeyUse | None:
+    return (await session.exec(KeyUse.visible_to(actor).where(col(KeyUse.key_id) == key.id))).first()
+
+
+async def lock_manageable(session: AsyncSession, actor: Actor, key_id: UUID) -> Thing:
+    """A key to change, locked until commit.
+
+    Raises:
+        NotFound. PrivilegeEscalation: it has scopes the actor lacks.
+    """
+    key = await find_key(session, actor, key_id, lock=True)
+    if not expand_scopes(Scope(scope) for scope in key.properties["scopes"]) <= actor.scopes:
+        raise PrivilegeEscalation("A key cannot change or end one that has scopes it lacks.")
+    return key
+
+
+async def refuse_wider(session: AsyncSession, actor: Actor, asked: KeyBounds) -> None:
+    """A key is never wider than the one that makes or changes it; a person is bound by scopes alone.
+
+    Raises:
+        PrivilegeEscalation: naming each place that is wider.
+    """
+    if actor.key_id is None:
+        own = KeyBounds(actor.scopes)
+    else:
+        own = KeyBounds.of_properties((await find_key(session, actor, actor.key_id)).properties)
+    flaws: Sequence[Flaw] = find_wider(own, asked)
     if flaws:
         raise PrivilegeEscalation(flaws=flaws)
 
 
-def _find_wider(parent: dict[str, Any], new: ApiKeyCreate) -> list[Flaw]:
-    flaws: list[Flaw] = []
-    expires = parent.get("expiresAt")
-    if expires and (new.expires_at is None or to_epoch_ms(new.expires_at) > expires):
-        flaws.append(Flaw("body.expiresAt", "outlives the creating key", f"set it to {expires} or earlier"))
-    limits: dict[str, int] = parent.get("rateLimit") or {}
-    asked = new.rate_limit.model_dump(by_alias=True) if new.rate_limit else {}
-    for name, highest in limits.items():
-        if asked.get(name, highest + 1) > highest:
-            flaws.append(Flaw(f"body.rateLimit.{name}", "is above the creating key's", f"set it to {highest} or lower"))
-    return flaws
-
-
-def _record(session: AsyncSession, actor: Actor, type: str, key: Thing, **more: Any) -> None:
+def record_key_event(session: AsyncSession, actor: Actor, type: str, key: Thing, **more: Any) -> None:
+    """An event about a key; never with its text."""
     target = encode_id("thing", key.id)
     record_event(session, actor, type, group_id=key.group_id, target_id=target, metadata={"keyId": target} | more)

@@ -88,10 +88,21 @@ class Program:
     litestar: Litestar
 
     async def register(self, name: str = "Acme", plan: Plan = Plan.ENTERPRISE) -> Caller:
-        """A new organisation with its first key, which has every scope."""
+        """A new organisation with its first key, which has every scope.
+
+        Wrong keys that an earlier test sent from this machine are forgotten.
+        """
+        await self.redis.delete("wrong-keys:127.0.0.1")
         made = await self.register_fully(Applicant(name, "Ada", f"{uuid4().hex}@example.com", plan))
         group_id = encode_id("group", made.organisation.id)
         return Caller(self.client, made.key.key, encode_id("thing", made.key.id), group_id, made.actor)
+
+    def client_at(self, address: str) -> httpx.AsyncClient:
+        """A client whose connections come from another address."""
+        transport = self.client._transport
+        assert isinstance(transport, httpx.ASGITransport)
+        elsewhere = httpx.ASGITransport(transport.app, client=(address, 40_000))
+        return httpx.AsyncClient(transport=elsewhere, base_url=self.client.base_url)
 
     async def register_fully(self, applicant: Applicant) -> Registration:
         async with open_lookup(self.engine, email=applicant.email) as session:

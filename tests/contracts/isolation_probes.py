@@ -121,6 +121,8 @@ async def own_ids(caller: Caller, group_id: str, operation: str) -> dict[str, st
     if "keyId" in names:
         key = await caller.make("/v1/api-keys", name="Own", preset="read-only", groupId=group_id)
         ids["keyId"] = key["_id"]
+        if operation == "getApiKeyRotation":
+            await caller.make(f"/v1/api-keys/{key['_id']}/rotation")
     if "connectionId" in names:
         ends = {"fromId": first["_id"], "toId": second["_id"]}
         made = await caller.make("/v1/connections", relationshipType="part_of", groupId=group_id, **ends)
