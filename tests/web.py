@@ -213,7 +213,9 @@ def _web_command(settings: Settings, data_dir: Path) -> Command:
         SECRET_KEY=settings.secret_key,
         LOG_LEVEL="error",
     )
-    return Command((sys.executable, *web_arguments(settings)), env=env, log_file=data_dir / "web.log")
+    # A line stays open however long the others take: which process it reaches is what the tests are about.
+    patience = ("--http1-header-read-timeout", "300000")
+    return Command((sys.executable, *web_arguments(settings), *patience), env=env, log_file=data_dir / "web.log")
 
 
 def _is_serving(web: RunningWeb) -> bool:
