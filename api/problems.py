@@ -21,6 +21,7 @@ from ontology.errors import (
     PortalError,
     ServiceUnavailable,
 )
+from ontology.redis_client import RedisError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
@@ -64,7 +65,7 @@ def translate(error: Exception) -> PortalError:
         return _translate_database(error)
     if isinstance(error, HTTPException):
         return _translate_routing(error)
-    if isinstance(error, (PoolTimeout, OSError, TimeoutError)):
+    if isinstance(error, (PoolTimeout, RedisError, OSError, TimeoutError)):
         _log.warning("unavailable", exc_info=error)
         return ServiceUnavailable()
     if isinstance(error, SQLAlchemyError):
