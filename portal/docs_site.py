@@ -1,7 +1,9 @@
 """The documentation as a site: pages in their sections, each with its neighbours. Read once per process."""
 
+import re
 from dataclasses import dataclass, replace
 from functools import cache
+from html import escape
 from pathlib import Path
 
 from markupsafe import Markup
@@ -18,6 +20,10 @@ SECTIONS = {
     "errors": "Errors",
 }
 TAB_GROUP = "code_tabs"
+# Where samples and answers say the portal is; a reader gets the address of the portal he reads them in.
+_WRITTEN_ADDRESS = re.compile(r"(?<=&quot;)http://127\.0\.0\.1:8000")
+_CELL = re.compile(r"<td>[^<]*")
+_THOUSANDS = re.compile(r"(?<=\d) (?=\d{3}(?!\d))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +89,13 @@ def count_pages(section: str) -> int:
     return sum(1 for entry in _entries().values() if entry.section == section)
 
 
-def find_page(slug: str) -> DocsPage | None:
-    """The page at `/docs/<slug>`, or None."""
+def list_urls() -> list[str]:
+    """The address of every page, in reading order."""
+    return [entry.url for entry in _entries().values()]
+
+
+def find_page(slug: str, public_url: str) -> DocsPage | None:
+    """The page at `/docs/<slug>`, or None; its samples name `public_url`."""
     entries = _entries()
     entry = entries.get(slug)
     if entry is None:
@@ -96,7 +107,7 @@ def find_page(slug: str) -> DocsPage | None:
     return DocsPage(
         title=entry.page.title,
         description=entry.page.description,
-        html=_html(slug),
+        html=_html(slug, public_url),
         section_title=SECTIONS.get(entry.section, "Documentation"),
         navigation=_navigation(slug),
         contents=tuple(
@@ -117,8 +128,12 @@ def first_sample(slug: str) -> Markup:
 
 
 @cache
-def _html(slug: str) -> Markup:
-    return Markup(render_html(_entries()[slug].page))  # noqa: S704 - the renderer escapes
+def _html(slug: str, public_url: str) -> Markup:
+    address = escape(public_url)
+    html = _WRITTEN_ADDRESS.sub(lambda _: address, render_html(_entries()[slug].page))
+    # A number in a narrow column of a table stays in one piece.
+    html = _CELL.sub(lambda cell: _THOUSANDS.sub("\N{NO-BREAK SPACE}", cell[0]), html)
+    return Markup(html)  # noqa: S704 - the renderer escapes
 
 
 def _navigation(current: str) -> tuple[NavSection, ...]:
@@ -133,4 +148,12 @@ def _navigation(current: str) -> tuple[NavSection, ...]:
 
 
 def _links(entries: list[_Entry], current: str) -> tuple[NavLink, ...]:
-    return tuple(NavLink(entry.page.title, entry.url, entry.slug == current) for entry in entries)
+    """An error's title begins with its code, which says enough in a narrow column."""
+    return tuple(
+        NavLink(
+            entry.page.title.partition(":")[0] if entry.page.kind == "error" else entry.page.title,
+            entry.url,
+            entry.slug == current,
+        )
+        for entry in entries
+    )

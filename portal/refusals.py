@@ -6,13 +6,16 @@ from urllib.parse import quote
 
 from litestar import Request, Response
 from litestar.response import Redirect
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
 
 from api.problems import answer_problem, problem_headers, translate
-from api.services import Services
-from portal.rendering import Site, render
-from portal.sessions import ForgedForm, NotSignedIn
+from ontology.errors import MissingApiKey, NotFound
+from portal.rendering import render
+from portal.sessions import ForgedForm, NotSignedIn, read_visitor
 
 PROGRAM_PATHS = ("/v1", "/health", "/openapi.json", "/explorer-key")
+FORGED = "The form is too old or was not sent from this site. Go back, load the page again and send it once more."
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +29,53 @@ class ProblemPage:
 def answer_refusal(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Litestar's exception handler for everything that is not an operation."""
     path = request.url.path
-    if path.startswith(PROGRAM_PATHS) and not isinstance(error, (NotSignedIn, ForgedForm)):
-        return answer_problem(request, error)
-    if isinstance(error, NotSignedIn):
-        after = quote(path if request.method == "GET" else "/start", safe="/")
-        return Redirect(f"/sign-in?next={after}", status_code=303)
-    services: Services = request.app.state.services
-    settings = services.settings
-    site = Site(None, "", path, settings.environment == "development", settings.public_url)
     request_id: str = request.scope["state"].get("request_id", "")
     if isinstance(error, ForgedForm):
-        detail = (
-            "The form is too old or was not sent from this site. Go back, load the page again and send it once more."
-        )
-        page = ProblemPage(403, "The form could not be accepted", detail, request_id)
-        return render("problem.html", site, page, status=403)
+        return _RefusalPage(ProblemPage(403, "The form could not be accepted", FORGED, request_id), {})
+    if isinstance(error, NotSignedIn):
+        # A page's script cannot follow to a form; its page says what to do.
+        return answer_problem(request, MissingApiKey()) if path.startswith(PROGRAM_PATHS) else _lead_to_sign_in(request)
+    if path.startswith(PROGRAM_PATHS):
+        return answer_problem(request, error)
     refusal = translate(error)
-    title = "Page not found" if refusal.status == 404 else refusal.title
-    page = ProblemPage(refusal.status, title, refusal.detail, request_id)
-    answer = render("problem.html", site, page, status=refusal.status)
-    answer.headers.update({k: v for k, v in problem_headers(refusal).items() if k == "retry-after"})
-    return answer
+    title, detail = refusal.title, refusal.detail
+    if refusal.status == 404:
+        title = "Page not found"
+        if detail == NotFound.advice:
+            detail = "Nothing is at this address. The search may know what you were looking for."
+    headers = {name: value for name, value in problem_headers(refusal).items() if name == "retry-after"}
+    return _RefusalPage(ProblemPage(refusal.status, title, detail, request_id), headers)
+
+
+def _lead_to_sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
+    """To the form, and from there back to the page one wanted, or to that of the form one sent."""
+    path = request.url.path
+    if request.method != "GET":
+        path = "/keys" if path.startswith("/keys") else "/start"
+    return Redirect(f"/sign-in?next={quote(path, safe='/')}", status_code=303)
+
+
+class _RefusalPage(Response[None]):
+    """Rendered when it is sent: its frame shows who is signed in, which an exception handler cannot wait for."""
+
+    def __init__(self, page: ProblemPage, headers: dict[str, str]) -> None:
+        super().__init__(None, status_code=page.status, headers=headers, media_type="text/html")
+        self._page = page
+        self._more = headers
+
+    def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **_: Any) -> ASGIResponse:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return _LateAnswer(request, self._page, self._more)
+
+
+class _LateAnswer(ASGIResponse):
+    def __init__(self, request: Request[Any, Any, Any], page: ProblemPage, headers: dict[str, str]) -> None:
+        super().__init__(status_code=page.status)
+        self._request = request
+        self._page = page
+        self._more = headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        visitor = await read_visitor(self._request)
+        answer = render("problem.html", visitor.site, self._page, status=self._page.status)
+        answer.headers.update(self._more)
+        await answer.to_asgi_response(None, self._request)(scope, receive, send)  # pyright: ignore[reportUnknownMemberType]

@@ -14,9 +14,11 @@ from urllib.parse import urlsplit
 from litestar import Request
 from litestar.datastructures import Cookie
 
+from api.problems import translate
 from api.services import Services
 from ontology.accounts import SESSION_LIFE, SignedIn, digest_token, find_session
 from ontology.database import open_lookup
+from ontology.errors import ServiceUnavailable
 from ontology.records import utc_now
 from portal.rendering import Site
 
@@ -34,13 +36,17 @@ class ForgedForm(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who asks for a page; `token` is the cookie's value, `new_cookie` is set when this answer must bring it."""
+    """Who asks for a page; `token` is the cookie's value, `new_cookie` is set when this answer must bring it.
+
+    `unknown`: the database could not say. Public pages are shown as to anybody; a member's page has to wait.
+    """
 
     services: Services
     signed_in: SignedIn | None
     token: str
     new_cookie: Cookie | None
     path: str
+    unknown: ServiceUnavailable | None = None
 
     @property
     def csrf(self) -> str:
@@ -57,7 +63,9 @@ class Visitor:
         return (self.new_cookie,) if self.new_cookie else ()
 
     def member(self) -> SignedIn:
-        """Raises: NotSignedIn."""
+        """Raises: NotSignedIn, ServiceUnavailable."""
+        if self.unknown is not None:
+            raise self.unknown
         if self.signed_in is None:
             raise NotSignedIn
         return self.signed_in
@@ -88,15 +96,24 @@ async def read_visitor(request: Request[Any, Any, Any]) -> Visitor:
     """Who asks; one look-up, and none for who has no cookie."""
     services: Services = request.app.state.services
     token = request.cookies.get(cookie_name(services), "")
-    signed_in: SignedIn | None = None
-    if token:
-        async with open_lookup(services.engine, session_digest=digest_token(token).hex()) as session:
-            signed_in = await find_session(session, token, utc_now())
+    signed_in, unknown = await _find_member(services, token) if token else (None, None)
     cookie = None
     if not token:
         token = secrets.token_urlsafe(32)
         cookie = session_cookie(services, token)
-    return Visitor(services, signed_in, token, cookie, request.url.path)
+    return Visitor(services, signed_in, token, cookie, request.url.path, unknown)
+
+
+async def _find_member(services: Services, token: str) -> tuple[SignedIn | None, ServiceUnavailable | None]:
+    """The documentation can be read while the database is away, by who has a session too."""
+    try:
+        async with open_lookup(services.engine, session_digest=digest_token(token).hex()) as session:
+            return await find_session(session, token, utc_now()), None
+    except Exception as error:
+        refusal = translate(error)
+        if isinstance(refusal, ServiceUnavailable):
+            return None, refusal
+        raise
 
 
 async def read_form(request: Request[Any, Any, Any], visitor: Visitor) -> dict[str, list[str]]:

@@ -85,6 +85,7 @@ class Program:
     engine: AsyncEngine
     redis: Redis
     client: httpx.AsyncClient
+    app: ASGIApp
     litestar: Litestar
 
     async def register(self, name: str = "Acme", plan: Plan = Plan.ENTERPRISE) -> Caller:
@@ -145,7 +146,7 @@ async def running_program(settings: Settings) -> AsyncGenerator[Program]:
     transport = httpx.ASGITransport(app)
     try:
         async with _lifespan(app), httpx.AsyncClient(transport=transport, base_url="http://one.test") as client:
-            yield Program(settings, engine, redis, client, _innermost(app))
+            yield Program(settings, engine, redis, client, app, _innermost(app))
     finally:
         await redis.aclose()
         await engine.dispose()

@@ -1,6 +1,6 @@
 """The pages of the portal: handlers parse, call one rule, return."""
 
-from portal.pages import accounts, docs, gallery, home, keys, reference, search, start
+from portal.pages import accounts, crawlers, docs, gallery, home, keys, reference, search, start
 
 page_handlers = [
     *home.handlers,
@@ -11,4 +11,5 @@ page_handlers = [
     *keys.handlers,
     *start.handlers,
     *gallery.handlers,
+    *crawlers.handlers,
 ]

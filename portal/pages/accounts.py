@@ -20,7 +20,7 @@ from ontology.accounts import (
     verify_password,
 )
 from ontology.database import open_lookup, open_transaction
-from ontology.errors import Conflict, RateLimitExceeded
+from ontology.errors import Conflict
 from ontology.limits import count_attempt
 from ontology.records import utc_now
 from ontology.registration import Applicant, register_organisation
@@ -31,9 +31,11 @@ from portal.sessions import Visitor, read_form, read_visitor, session_cookie
 
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}\.[^@\s.]{2,63}")
 _SAFE_NEXT = re.compile(r"/(?![/\\])[^\s\\]*")
-# Attempts in a window of seconds: for one e-mail address, and for one network address.
-SIGN_INS_PER_EMAIL, SIGN_INS_PER_ADDRESS, SIGN_IN_SECONDS = 10, 100, 900
+# Attempts in a window of seconds: from one network address at one e-mail address, from one network address, and at one
+# e-mail address from everywhere. The last is wide, so that a stranger who guesses does not keep the owner out.
+SIGN_INS_PER_PAIR, SIGN_INS_PER_ADDRESS, SIGN_INS_PER_EMAIL, SIGN_IN_SECONDS = 10, 100, 100, 900
 SIGN_UPS_PER_ADDRESS, SIGN_UP_SECONDS = 60, 3600
+_TOO_MANY = {"": "Too many attempts. Wait a few minutes, then try again."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +64,16 @@ async def sign_up_page(request: Request[Any, Any, Any]) -> Response[Any]:
 @post("/sign-up", opt={"public": True})
 async def sign_up(request: Request[Any, Any, Any]) -> Response[Any]:
     visitor = await read_visitor(request)
+    if visitor.signed_in:
+        return Redirect(START, status_code=303)
     form = await read_form(request, visitor)
     values = {name: _single(form, name) for name in ("organisation", "name", "email")}
     password = (form.get("password") or [""])[0]
     problems = _check_sign_up(values, password)
     if not problems:
-        await _limit(request, visitor, "sign-up", SIGN_UPS_PER_ADDRESS, SIGN_UP_SECONDS)
+        limits = {f"sign-up:{_address(request)}": SIGN_UPS_PER_ADDRESS}
+        if not await _count_attempts(visitor, limits, SIGN_UP_SECONDS):
+            return _ask_to_wait(render("sign_up.html", visitor.site, SignUpPage(values, _TOO_MANY)), SIGN_UP_SECONDS)
         try:
             return await _register(visitor, values, password)
         except Conflict:
@@ -102,11 +108,20 @@ async def sign_in_page(request: Request[Any, Any, Any]) -> Response[Any]:
 @post("/sign-in", opt={"public": True})
 async def sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
     visitor = await read_visitor(request)
+    if visitor.signed_in:  # in another tab, since this form was loaded
+        return Redirect(START, status_code=303)
     form = await read_form(request, visitor)
     email, password = _single(form, "email"), (form.get("password") or [""])[0]
     after = _safe_next(_single(form, "next"))
-    await _limit(request, visitor, "sign-in", SIGN_INS_PER_ADDRESS, SIGN_IN_SECONDS)
-    await _limit_name(visitor, f"sign-in:{normalise_email(email)}", SIGN_INS_PER_EMAIL, SIGN_IN_SECONDS)
+    address, name = _address(request), normalise_email(email)
+    limits = {
+        f"sign-in:{address}": SIGN_INS_PER_ADDRESS,
+        f"sign-in:{name}": SIGN_INS_PER_EMAIL,
+        f"sign-in:{name}:{address}": SIGN_INS_PER_PAIR,
+    }
+    if not await _count_attempts(visitor, limits, SIGN_IN_SECONDS):
+        page = SignInPage({"email": email}, _TOO_MANY, after)
+        return _ask_to_wait(render("sign_in.html", visitor.site, page), SIGN_IN_SECONDS)
     services = visitor.services
     account: Account | None = None
     token = ""
@@ -164,14 +179,24 @@ def _blank(*names: str) -> dict[str, str]:
     return dict.fromkeys(names, "")
 
 
-async def _limit(request: Request[Any, Any, Any], visitor: Visitor, what: str, limit: int, seconds: int) -> None:
-    await _limit_name(visitor, f"{what}:{request.scope['state']['client_ip']}", limit, seconds)
+def _address(request: Request[Any, Any, Any]) -> str:
+    return request.scope["state"]["client_ip"]
 
 
-async def _limit_name(visitor: Visitor, name: str, limit: int, seconds: int) -> None:
-    """Raises: RateLimitExceeded."""
-    if not await count_attempt(visitor.services.redis, name, limit=limit, seconds=seconds):
-        raise RateLimitExceeded("Too many attempts; wait a few minutes and try again.", retry_after_seconds=seconds)
+async def _count_attempts(visitor: Visitor, limits: dict[str, int], seconds: int) -> bool:
+    """False when any of the names has had its attempts."""
+    counted = [
+        await count_attempt(visitor.services.redis, name, limit=limit, seconds=seconds)
+        for name, limit in limits.items()
+    ]
+    return all(counted)
+
+
+def _ask_to_wait(form: Response[str], seconds: int) -> Response[str]:
+    """The form with what was typed, and when to send it again."""
+    form.status_code = 429
+    form.headers["retry-after"] = str(seconds)
+    return form
 
 
 handlers = [sign_up_page, sign_up, sign_in_page, sign_in, sign_out]

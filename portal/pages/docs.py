@@ -12,11 +12,10 @@ from portal.sessions import read_visitor
 
 @get(["/docs", "/docs/{slug:path}"], opt={"public": True})
 async def docs(request: Request[Any, Any, Any]) -> Response[str]:
-    slug = str(request.path_params.get("slug", "")).strip("/")
-    page = find_page(slug)
+    visitor = await read_visitor(request)
+    page = find_page(str(request.path_params.get("slug", "")).strip("/"), visitor.services.settings.public_url)
     if page is None:
         raise NotFound("There is no such page in the documentation. The search may know where it went.")
-    visitor = await read_visitor(request)
     return render("docs.html", visitor.site, page)
 
 

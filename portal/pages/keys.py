@@ -79,9 +79,8 @@ async def create(request: Request[Any, Any, Any]) -> Response[str]:
     }
     try:
         created = await make_key(visitor, _read_key(values, utc_now()))
-    except ValidationError:
-        problems = {"name": "Name the key, and choose what it may do."}
-        return await _show(visitor, values=values, problems=problems, status=422)
+    except ValidationError as error:
+        return await _show(visitor, values=values, problems=_describe_flaws(error), status=422)
     except PortalError as refusal:
         return await _show(visitor, values=values, problems={"": refusal.detail}, status=422)
     return await _show(visitor, values=_BLANK, created=created, status=201)
@@ -122,6 +121,16 @@ def _read_key(values: dict[str, Any], now: datetime) -> ApiKeyCreate:
     if values["expires_days"] in LIVES_IN_DAYS and values["expires_days"]:
         given["expiresAt"] = to_epoch_ms(now + timedelta(days=int(values["expires_days"])))
     return ApiKeyCreate.model_validate(given)
+
+
+def _describe_flaws(error: ValidationError) -> dict[str, str]:
+    places = {str(flaw["loc"][0]) if flaw["loc"] else "" for flaw in error.errors()}
+    problems = {
+        "name": "Give the key a name of up to 200 characters.",
+        "scopes": "Choose at least one scope.",
+        "preset": "Choose what the key may do.",
+    }
+    return {place: text for place, text in problems.items() if place in places} or {"": "This key cannot be created."}
 
 
 async def _list(visitor: Visitor) -> list[ApiKey]:

@@ -7,6 +7,7 @@ from typing import Any
 from litestar import Request, Response, get
 from markupsafe import Markup, escape
 
+from api.problems import RETRY_SECONDS
 from knowledge.highlights import mark_words
 from knowledge.search import Hit, search
 from ontology.actors import anonymous_actor
@@ -65,7 +66,10 @@ async def find_results(visitor: Visitor, query: str, limit: int) -> SearchPage:
 async def search_page(request: Request[Any, Any, Any]) -> Response[str]:
     visitor = await read_visitor(request)
     page = await find_results(visitor, _read_query(request), PAGE_HITS)
-    return render("search.html", visitor.site, page, status=200 if page.available else 503)
+    answer = render("search.html", visitor.site, page, status=200 if page.available else 503)
+    if not page.available:
+        answer.headers["retry-after"] = str(RETRY_SECONDS)
+    return answer
 
 
 @get("/search/suggest", opt={"public": True})

@@ -1,7 +1,9 @@
-// Code on pages: language tabs that are remembered, and colours for JSON and shell commands made in the browser.
+// Code on pages: language tabs that are remembered, and colours for code that is made in the browser.
 (() => {
   "use strict";
   const STORED = "one-language";
+  const GROUPS = "[data-tabs], [data-samples]";
+  const TAB = ':is([data-tabs], [data-samples]) [role="tab"]';
 
   const readLanguage = () => {
     try {
@@ -19,7 +21,7 @@
       tab.setAttribute("aria-selected", String(chosen));
       tab.tabIndex = chosen ? 0 : -1;
     }
-    for (const panel of group.querySelectorAll('[role="tabpanel"]')) {
+    for (const panel of group.querySelectorAll('[role="tabpanel"][data-tab]')) {
       panel.toggleAttribute("data-active", panel.dataset.tab === label);
     }
   };
@@ -32,17 +34,18 @@
     } catch {
       // Not remembered, then.
     }
-    for (const group of document.querySelectorAll("[data-tabs]")) show(group, tab.dataset.tab);
+    for (const group of document.querySelectorAll(GROUPS)) show(group, tab.dataset.tab);
+    document.dispatchEvent(new CustomEvent("one:language", { detail: tab.dataset.tab }));
     scrollBy({ top: tab.getBoundingClientRect().top - before, behavior: "instant" });
   };
 
   document.addEventListener("click", (event) => {
-    const tab = event.target.closest('[data-tabs] [role="tab"]');
+    const tab = event.target.closest(TAB);
     if (tab) choose(tab);
   });
 
   document.addEventListener("keydown", (event) => {
-    const tab = event.target.closest?.('[data-tabs] [role="tab"]');
+    const tab = event.target.closest?.(TAB);
     if (!tab) return;
     const tabs = [...tab.parentElement.querySelectorAll('[role="tab"]')];
     const place = tabs.indexOf(tab);
@@ -59,10 +62,13 @@
   });
 
   const language = readLanguage();
-  if (language) for (const group of document.querySelectorAll("[data-tabs]")) show(group, language);
+  if (language) for (const group of document.querySelectorAll(GROUPS)) show(group, language);
+  one.language = () => readLanguage() ?? "curl";
 
   // Words of a text with their class; joined they are the text again. Only text nodes are made, never markup.
   const JSON_WORDS = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(true|false|null)\b|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+  const CODE_WORDS =
+    /((?:#|\/\/)[^\n]*)|("""[\s\S]*?"""|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`)|(\$\w+)|\b(await|const|defer|echo|end|if|import|new|nil|puts|print|require|throw|true|false|null)\b|\b(\d+)\b/g;
   const SHELL_WORDS = /(#[^\n]*)|("(?:[^"\\]|\\.)*"|'[^']*')|(\$\w+)|(\s-{1,2}[\w-]+)|\b(curl)\b/g;
 
   const jsonClass = (match) => {
@@ -70,10 +76,12 @@
     return match[3] ? "kc" : "mi";
   };
   const shellClass = (match) => ["c1", "s2", "nv", "na", "nb"][match.slice(1).findIndex(Boolean)];
+  const codeClass = (match) => ["c1", "s2", "nv", "k", "mi"][match.slice(1).findIndex(Boolean)];
+  const kinds = { json: [JSON_WORDS, jsonClass], shell: [SHELL_WORDS, shellClass], code: [CODE_WORDS, codeClass] };
 
   one.highlight = (element, text, kind) => {
     element.replaceChildren();
-    const [pattern, classOf] = kind === "json" ? [JSON_WORDS, jsonClass] : [SHELL_WORDS, shellClass];
+    const [pattern, classOf] = kinds[kind];
     let position = 0;
     for (const match of text.matchAll(pattern)) {
       element.append(text.slice(position, match.index));

@@ -1,13 +1,13 @@
-// Try it: turns the form of an operation into a real request, and into the curl command that sends the same.
+// Try it: turns the form of an operation into a real request, and into a program that sends the same.
 (() => {
   "use strict";
   const form = document.querySelector("[data-try]");
   if (!form) return;
   const panel = document.querySelector("[data-answer]");
-  const curl = document.querySelector("[data-try-curl]");
+  const sample = document.querySelector("[data-sample]");
   const problem = form.querySelector("[data-try-problem]");
   const send = form.querySelector("[data-try-send]");
-  const { method, path: template, publicUrl } = form.dataset;
+  const { method, path: template, publicUrl, bodyType } = form.dataset;
   const fields = [...form.elements].filter((field) => /^(path|query|header)\./.test(field.name));
 
   // The key of a signed-in person lives in this variable and nowhere else.
@@ -25,21 +25,15 @@
       else if (value) headers[name] = value;
     }
     const body = form.elements.body?.value;
-    if (body !== undefined) headers["Content-Type"] = "application/json";
+    if (body !== undefined) headers["Content-Type"] = bodyType;
     const asked = query.toString();
     return { method, path: asked ? `${path}?${asked}` : path, headers, body };
   };
 
-  const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-
-  const showCurl = () => {
+  const showSample = (language) => {
     const { path, headers, body } = request();
-    const address = publicUrl + path;
-    const start = method === "GET" ? "curl" : `curl -X ${method}`;
-    const lines = [`${start} ${/[?&']/.test(address) ? quote(address) : address}`, '  -H "Authorization: Bearer $ONE_API_KEY"'];
-    for (const [name, value] of Object.entries(headers)) lines.push(`  -H ${quote(`${name}: ${value}`)}`);
-    if (body !== undefined) lines.push(`  -d ${quote(body)}`);
-    one.highlight(curl, lines.join(" \\\n"), "shell");
+    const text = one.writeSample(language, { method, address: publicUrl + path, headers: Object.entries(headers), body });
+    one.highlight(sample, text, language === "curl" ? "shell" : "code");
   };
 
   const mint = async () => {
@@ -105,7 +99,18 @@
     }
   });
 
+  // A link may bring values: /reference/getDocument?documentId=…
+  const given = new URLSearchParams(location.search);
+  const fillFromAddress = () => {
+    for (const field of fields) {
+      const value = given.get(field.name.slice(field.name.indexOf(".") + 1));
+      if (value !== null) field.value = value;
+    }
+  };
+
   offerRecentIds();
-  form.addEventListener("input", showCurl);
-  showCurl();
+  fillFromAddress();
+  form.addEventListener("input", () => showSample(one.language()));
+  document.addEventListener("one:language", (event) => showSample(event.detail));
+  showSample(one.language());
 })();

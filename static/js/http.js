@@ -4,8 +4,30 @@
   const RECENT = "one-recent-ids";
   const SHOWN_HEADERS = [
     "x-request-id", "content-type", "ratelimit", "ratelimit-policy", "retry-after", "idempotent-replayed",
-    "www-authenticate", "location", "etag", "cache-control",
+    "www-authenticate", "location", "link", "etag", "deprecation", "sunset", "cache-control",
   ];
+
+  // A stream has no end: what comes in the first seconds is shown. Nobody reads more than so many characters on a page.
+  const STREAM_MS = 5000;
+  const [TEXT_MAX, COLOURED_MAX] = [400_000, 60_000];
+
+  const readText = async (response) => {
+    if (!response.body) return { text: "", cut: false };
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let [text, cut] = ["", false];
+    const stop = () => {
+      cut = true;
+      reader.cancel().catch(() => {});
+    };
+    const streams = (response.headers.get("content-type") ?? "").startsWith("text/event-stream");
+    const timer = streams && setTimeout(stop, STREAM_MS);
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      text += part.value;
+      if (text.length > TEXT_MAX) stop();
+    }
+    clearTimeout(timer);
+    return { text, cut };
+  };
 
   // `fetch` hides nothing of a same-origin answer, so these are the headers a program gets.
   one.send = async ({ method, path, key, headers = {}, body }) => {
@@ -17,13 +39,14 @@
       credentials: "omit",
       cache: "no-store",
     });
-    const text = await response.text();
+    const { text, cut } = await readText(response);
     return {
       status: response.status,
       reason: response.statusText,
       ok: response.ok,
       headers: response.headers,
       text,
+      cut,
       milliseconds: Math.round(performance.now() - began),
     };
   };
@@ -57,9 +80,9 @@
     return paragraph;
   };
 
-  const size = (text) => {
+  const size = ({ text, cut }) => {
     const bytes = new TextEncoder().encode(text).length;
-    return bytes < 1000 ? `${bytes} B` : `${(bytes / 1000).toFixed(1)} kB`;
+    return `${cut ? "the first " : ""}${bytes < 1000 ? `${bytes} B` : `${(bytes / 1000).toFixed(1)} kB`}`;
   };
 
   // `"org-minute";r=59;t=60, …` with `"org-minute";q=60;w=60, …`: the first layer is the one that binds.
@@ -126,12 +149,13 @@
     status.className = `badge ${answer.ok ? "badge-good" : answer.status >= 500 ? "badge-bad" : "badge-warn"}`;
     status.textContent = `${answer.status} ${REASONS[answer.status] ?? answer.reason}`.trim();
     find("time").textContent = `${answer.milliseconds} ms`;
-    find("size").textContent = size(answer.text);
+    find("size").textContent = size(answer);
     find("cost").textContent = cost(answer);
     showHeaders(find("headers"), answer.headers);
     showProblem(find("problem"), answer, data);
     const body = find("body");
     if (data === null) body.textContent = answer.text || "(empty)";
+    else if (answer.text.length > COLOURED_MAX) body.textContent = JSON.stringify(data, null, 2);
     else one.highlight(body, JSON.stringify(data, null, 2), "json");
     if (answer.ok && data) remember(data);
     return data;

@@ -9,6 +9,8 @@
   const options = () => [...results.querySelectorAll('[role="option"]')];
   const selected = () => results.querySelector('[aria-selected="true"]');
 
+  const count = (number) => `${number} result${number === 1 ? "" : "s"}`;
+
   const select = (option) => {
     selected()?.setAttribute("aria-selected", "false");
     if (!option) {
@@ -28,7 +30,7 @@
     input.setAttribute("aria-expanded", String(found.length > 0));
     select(found[0]);
     if (blank) status.textContent = "";
-    else if (found.length) status.textContent = `${found.length} result${found.length === 1 ? "" : "s"}`;
+    else if (found.length) status.textContent = count(found.filter((option) => !("resultAll" in option.dataset)).length);
     else status.textContent = results.querySelector("[data-results-note]")?.textContent ?? "";
   };
 

@@ -14,6 +14,13 @@
     });
   }
 
+  // A page with a new key is the answer to a form; loading it again must not send the form again.
+  const answer = document.querySelector("[data-address]");
+  if (answer) history.replaceState(null, "", answer.dataset.address);
+
+  // A form that came back with messages: begin at the first of them.
+  document.querySelector('[aria-invalid="true"]')?.focus();
+
   const announcer = document.createElement("p");
   announcer.className = "visually-hidden";
   announcer.setAttribute("role", "status");

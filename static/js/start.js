@@ -8,9 +8,6 @@
   const panel = call.querySelector("[data-answer]");
   const step = call.closest(".step");
 
-  // After signing up, this page is the answer to a form; loading it again must not send the form again.
-  if (location.pathname !== "/start") history.replaceState(null, "", "/start");
-
   const readKey = () =>
     document.querySelector("[data-new-key]")?.textContent.trim() ?? document.getElementById("call-key").value.trim();
 

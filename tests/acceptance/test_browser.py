@@ -116,7 +116,7 @@ async def test_refusal_in_the_explorer_leads_to_its_page(browser: Browser, porta
         await window.go("/reference/createEntity")
         await page.get_by_label("API key").fill(key)
         await page.get_by_role("textbox", name="Body").fill('{"type": "course", "nme": "<img src=x>"}')
-        assert '"nme"' in await page.locator("[data-try-curl]").inner_text()
+        assert '"nme"' in await page.locator("[data-sample]").inner_text()
         await page.get_by_role("button", name="Send").click()
         await expect(page.locator("[data-answer-status]")).to_have_text("400 Bad Request")
         await expect(page.locator("[data-answer-problem]")).to_contain_text("body.nme")

@@ -1,0 +1,87 @@
+"""Every page, in both themes and at three widths: no accessibility violation, nothing wider than the window, nothing
+the content security policy had to stop, and nothing that moves while it loads."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Browser, StorageState
+
+from tests.browser import Visit, visit
+from tests.parts import RunningPortal
+
+WIDTHS = {390: 844, 820: 1180, 1440: 900}
+THEMES = ("light", "dark")
+SHIFT_MAX = 0.001
+PUBLIC = (
+    "/",
+    "/docs",
+    "/docs/getting-started/quickstart",
+    "/docs/concepts/six-dimensions",
+    "/docs/concepts/isolation",
+    "/docs/guides/rate-limits",
+    "/docs/patterns",
+    "/docs/patterns/course-catalogue",
+    "/docs/reference/plans-and-limits",
+    "/docs/errors",
+    "/docs/errors/expired_api_key",
+    "/search",
+    "/search?q=my+key+stopped+working",
+    "/reference",
+    "/reference/createEntity",
+    "/reference/listEntities",
+    "/reference/deleteEntity",
+    "/sign-up",
+    "/sign-in",
+    "/patterns",
+    "/no-such-page",
+)
+MEMBERS = ("/", "/start", "/keys", "/reference/createApiKey", "/no-such-page")
+SHIFTS = """() => new Promise((resolve) => {
+    let sum = 0;
+    new PerformanceObserver((list) => { for (const entry of list.getEntries()) sum += entry.value; })
+        .observe({ type: "layout-shift", buffered: true });
+    requestAnimationFrame(() => requestAnimationFrame(() => resolve(sum)));
+})"""
+
+
+@pytest.fixture(scope="module")
+async def member(browser: Browser, running_portal: RunningPortal) -> AsyncIterator[StorageState]:
+    """The cookies of somebody with a name, an organisation and keys that try to break the page."""
+    async with visit(browser, running_portal.base_url) as window:
+        await window.sign_up(f"<b>Very</b> {'long' * 30} & “Sons”")
+        await window.go("/keys")
+        for name in ("Dashboard", f'"><img src=x onerror=alert(1)>{"k" * 150}'):
+            await window.page.get_by_label("Name", exact=True).fill(name)
+            await window.page.get_by_role("button", name="Create key").click()
+            await window.page.locator("[data-new-key]").wait_for()
+        yield await window.page.context.storage_state()
+
+
+@pytest.mark.parametrize("path", PUBLIC)
+async def test_page_is_sound_for_a_visitor(browser: Browser, running_portal: RunningPortal, path: str) -> None:
+    async with visit(browser, running_portal.base_url) as window:
+        assert await _flaws(window, path) == []
+
+
+@pytest.mark.parametrize("path", MEMBERS)
+async def test_page_is_sound_for_a_member(
+    browser: Browser, running_portal: RunningPortal, member: StorageState, path: str
+) -> None:
+    async with visit(browser, running_portal.base_url, storage_state=member) as window:
+        assert await _flaws(window, path) == []
+
+
+async def _flaws(window: Visit, path: str) -> list[str]:
+    """What is wrong with a page; it is loaded once for each width, and looked at in both themes."""
+    flaws: list[str] = []
+    for width, height in WIDTHS.items():
+        await window.page.set_viewport_size({"width": width, "height": height})
+        await window.go(path)
+        if (shift := await window.page.evaluate(SHIFTS)) > SHIFT_MAX:
+            flaws.append(f"{width}: moves by {shift:.4f} while loading")
+        if over := await window.overflow():
+            flaws.append(f"{width}: {over} pixels too wide")
+        for theme in THEMES:
+            await window.page.emulate_media(color_scheme=theme)
+            flaws += [f"{width} {theme}: {rule}" for rule in await window.violations()]
+    return flaws

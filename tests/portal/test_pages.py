@@ -1,0 +1,183 @@
+"""What the pages answer, asked without a browser."""
+
+from html import unescape
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from portal.pages.accounts import SIGN_INS_PER_PAIR
+from tests.browser import PASSWORD
+from tests.parts import Parts
+from tests.portal.conftest import NewReader, Reader
+from tests.program import Program, running_program
+
+ELSEWHERE = (
+    "//evil.example",
+    "///evil.example",
+    "/\\evil.example",
+    "https://evil.example/",
+    "https:evil.example",
+    "javascript:alert(1)",
+    "/\t/evil.example",
+    "\t//evil.example",
+    "/%0d%0aSet-Cookie:a=b",
+    "/\r\nLocation: https://evil.example",
+    "//evil.example/%2f..",
+    "evil.example",
+    "",
+)
+
+
+@pytest.mark.parametrize("path", ["/no-such-page", "/docs/no/such/page", "/reference/noSuchOperation"])
+async def test_unknown_page_says_so_and_knows_who_is_signed_in(reader: Reader, path: str) -> None:
+    await reader.sign_up("Botanical Garden")
+    page = await reader.get(path)
+    assert page.status_code == 404
+    assert "Page not found" in page.text
+    assert "Botanical Garden" in page.text
+    assert "key" not in page.text.split('class="problem-detail">')[1].split("<")[0]
+
+
+@pytest.mark.parametrize("target", ELSEWHERE)
+async def test_signing_in_leads_to_this_site_only(new_reader: NewReader, target: str) -> None:
+    reader = await new_reader()
+    email = await reader.sign_up()
+    for who in (reader, await new_reader()):
+        page = await who.client.get("/sign-in", params={"next": target})
+        if page.status_code == 200:
+            page = await who.send("/sign-in", email=email, password=PASSWORD, next=target)
+        assert page.status_code == 303
+        address = page.headers["location"]
+        resolved = urlsplit(str(httpx.URL("http://one.test/sign-in").join(address)))
+        assert (resolved.scheme, resolved.netloc) == ("http", "one.test")
+        assert "\r" not in address
+        assert "\n" not in address
+
+
+async def test_guessing_is_stopped_and_keeps_the_form_and_does_not_keep_the_owner_out(new_reader: NewReader) -> None:
+    email = await (await new_reader()).sign_up()
+    stranger, owner = await new_reader("198.51.100.7"), await new_reader("203.0.113.9")
+    answers = [await stranger.send("/sign-in", email=email, password="a guess") for _ in range(SIGN_INS_PER_PAIR + 1)]
+    assert [answer.status_code for answer in answers] == [422] * SIGN_INS_PER_PAIR + [429]
+    assert int(answers[-1].headers["retry-after"]) > 0
+    assert f'value="{email}"' in answers[-1].text
+    assert (await stranger.send("/sign-in", email=email, password=PASSWORD)).status_code == 429
+    assert (await owner.send("/sign-in", email=email, password=PASSWORD)).status_code == 303
+
+
+async def test_unknown_address_and_wrong_password_are_told_alike(reader: Reader) -> None:
+    email = await reader.sign_up()
+    await reader.send("/sign-out", "/start")
+    known = await reader.send("/sign-in", email=email, password="not the password")
+    unknown = await reader.send("/sign-in", email=f"x{email}", password="not the password")
+    assert (known.status_code, known.text) == (422, unknown.text.replace(f"x{email}", email))
+
+
+async def test_form_loaded_before_signing_in_elsewhere_leads_on(new_reader: NewReader) -> None:
+    reader = await new_reader()
+    email = await reader.sign_up()
+    for path in ("/sign-in", "/sign-up"):
+        answer = await reader.client.post(path, data={"csrf": "of another session", "email": email})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/start")
+
+
+async def test_ended_session_leads_to_the_sign_in_and_back(reader: Reader) -> None:
+    await reader.sign_up()
+    form = (await reader.get("/keys")).text
+    token = form.split('name="csrf" value="')[1].split('"')[0]
+    cookies = dict(reader.client.cookies)
+    await reader.send("/sign-out", "/start")
+    reader.client.cookies.update(cookies)
+    answer = await reader.client.post("/keys", data={"csrf": token, "name": "Late", "access": "read-only"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=/keys")
+    minted = await reader.client.post("/explorer-key", headers={"x-csrf-token": token})
+    assert (minted.status_code, minted.json()["code"]) == (401, "missing_api_key")
+
+
+async def test_forged_form_changes_nothing(reader: Reader) -> None:
+    await reader.sign_up()
+    before = (await reader.get("/keys")).text.count("data-key=")
+    fields = {"name": "Forged", "access": "admin"}
+    forged = [
+        await reader.client.post("/keys", data=fields),
+        await reader.client.post("/keys", data={"csrf": "0" * 64, **fields}),
+        await reader.client.post("/keys", data=fields, headers={"sec-fetch-site": "cross-site"}),
+    ]
+    assert [answer.status_code for answer in forged] == [403, 403, 403]
+    assert "could not be accepted" in forged[0].text
+    assert (await reader.get("/keys")).text.count("data-key=") == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"name": "", "access": "read-only"}, "Give the key a name"),
+        ({"name": "x" * 201, "access": "read-only"}, "Give the key a name"),
+        ({"name": "Narrow", "access": "custom"}, "Choose at least one scope"),
+        ({"name": "Narrow", "access": "custom", "scopes": "no:such"}, "Choose at least one scope"),
+        ({"name": "Odd", "access": "everything"}, "Choose what the key may do"),
+    ],
+)
+async def test_refused_key_form_says_why_and_keeps_what_was_typed(
+    reader: Reader, fields: dict[str, str], message: str
+) -> None:
+    await reader.sign_up()
+    answer = await reader.send("/keys", **fields)
+    assert answer.status_code == 422
+    assert message in answer.text
+    assert f'value="{fields["name"]}"' in answer.text
+
+
+async def test_names_are_shown_as_they_are_and_never_as_markup(reader: Reader) -> None:
+    nasty = '"><img src=x onerror=alert(1)><script>alert(2)</script>{{ 7 * 7 }}'
+    await reader.sign_up(nasty, nasty)
+    await reader.send("/keys", name=nasty, access="read-only")
+    for path in ("/", "/start", "/keys", "/reference/whoami", "/no-such-page"):
+        page = (await reader.get(path)).text
+        assert "<img src=x" not in page
+        assert "<script>" not in page
+        assert "{{ 7 * 7 }}" in unescape(page)
+
+
+async def test_search_that_cannot_answer_says_when_to_come_back(reader: Reader) -> None:
+    page = await reader.get("/search?q=my+key+stopped+working")
+    assert page.status_code == 503
+    assert int(page.headers["retry-after"]) > 0
+    assert 'value="my key stopped working"' in page.text
+    assert "Search is starting up" in (await reader.get("/search/suggest?q=key")).text
+
+
+async def test_every_address_of_the_sitemap_is_a_page_with_a_title_and_a_description(reader: Reader) -> None:
+    places = (await reader.get("/sitemap.xml")).text.split("<loc>")[1:]
+    paths = [urlsplit(place.split("</loc>")[0]).path or "/" for place in places]
+    assert len(paths) > 100
+    titles: dict[str, str] = {}
+    for path in paths:
+        page = await reader.get(path)
+        assert page.status_code == 200, path
+        title = page.text.split("<title>")[1].split("</title>")[0]
+        assert title not in titles, (path, titles[title])
+        titles[title] = path
+        assert 'name="description" content=""' not in page.text, path
+
+
+async def test_robots_and_icon_are_where_browsers_look(reader: Reader) -> None:
+    assert "Disallow: /keys" in (await reader.get("/robots.txt")).text
+    assert (await reader.get("/favicon.ico")).headers["content-type"] == "image/x-icon"
+
+
+async def test_documentation_can_be_read_while_the_database_is_away(parts: Parts, program: Program) -> None:
+    away = parts.settings(
+        "no-such-database", program.settings.data_dir, DATABASE_URL="postgresql://one@127.0.0.1:1/one"
+    )
+    async with running_program(away) as broken:
+        transport = httpx.ASGITransport(broken.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://one.test") as client:
+            client.cookies.set("one_session", "some session")
+            assert (await client.get("/docs/guides/errors")).status_code == 200
+            assert (await client.get("/reference/createEntity")).status_code == 200
+            page = await client.get("/keys")
+            assert page.status_code == 503
+            assert int(page.headers["retry-after"]) > 0
+            assert "<h1>" in page.text
