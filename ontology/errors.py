@@ -2,7 +2,7 @@
 
 400  InvalidJson, InvalidRequest, InvalidCursor, InvalidId
 401  MissingApiKey, InvalidApiKey, ExpiredApiKey
-403  InsufficientScope, QuotaExceeded, GroupArchived, PrivilegeEscalation, ManagedType
+403  InsufficientScope, QuotaExceeded, GroupArchived, PrivilegeEscalation, ManagedType, SystemEvent
 404  NotFound            405  MethodNotAllowed            406  NotAcceptable
 409  Conflict, SlugTaken, DuplicateConnection, IdempotencyInFlight
 413  PayloadTooLarge     414  UriTooLong                  415  UnsupportedMediaType
@@ -131,6 +131,13 @@ class ManagedType(PortalError):
     status = 403
     title = "This type is managed by its own endpoint"
     advice = "Use the endpoint named in `errors` to change it."
+
+
+class SystemEvent(PortalError):
+    code = "system_event"
+    status = 403
+    title = "Only the platform records this type of event"
+    advice = "Record an event of a type whose `policy` is `custom_allowed` in `GET /v1/ontology`."
 
 
 class NotFound(PortalError):

@@ -74,6 +74,7 @@ class OperationView:
     summary: str
     description: str
     scope: str | None
+    sunset: str | None
     parameters: tuple[ParameterView, ...]
     body_fields: tuple[FieldView, ...]
     body_example: str | None
@@ -162,16 +163,24 @@ def _view(public_url: str, operation_id: str) -> OperationView | None:
         summary=entry["summary"],
         description=entry["description"],
         scope=entry["x-required-scope"],
+        sunset=entry.get("x-sunset"),
         parameters=parameters,
         body_fields=body_fields,
         body_example=body,
         answer_status=status,
-        answer_example=_pretty(answer["content"]["application/json"]["examples"]["default"]["value"]),
+        answer_example=_example_of(answer),
         errors=_errors(entry),
         curl=_curl(public_url, link, parameters, body),
         previous=ordered[place - 1] if place else None,
         next=ordered[place + 1] if place + 1 < len(ordered) else None,
     )
+
+
+def _example_of(answer: Schema) -> str:
+    """A document, or the first piece of an answer that is none."""
+    (content,) = answer["content"].values()
+    value = content["examples"]["default"]["value"]
+    return value if isinstance(value, str) else _pretty(value)
 
 
 def _parameter(parameter: Schema) -> ParameterView:
