@@ -9,6 +9,7 @@ from collections import OrderedDict, deque
 from contextlib import suppress
 from datetime import datetime
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ontology.actors import Actor
@@ -30,6 +31,7 @@ from ontology.ids import encode_id
 from ontology.key_secrets import digest_key
 from ontology.keys import Credential, find_credential
 from ontology.limits import Decision, Layer, Limiter, StaleCredential
+from ontology.records import utc_now
 from ontology.redis_client import Redis, RedisError, drop_connections
 from ontology.wrong_keys import WRONG_KEYS_MAX, WrongKeys
 
@@ -115,6 +117,46 @@ class Authenticator:
         if not decision.admitted:
             await self._note_refusal(credential, decision, request_id)
         return actor, credential, decision
+
+    async def renew(self, header: str | None, actor: Actor, source: Source) -> Actor:
+        """The actor behind a key as it is now, for an answer that stays open; counts no request.
+
+        Raises:
+            InvalidApiKey, ExpiredApiKey, GroupArchived, AddressNotAllowed, OriginNotAllowed: it may no longer be used.
+        """
+        digest = digest_key(read_bearer(header), self._pepper)
+        try:
+            epoch = await self.limiter.read_epoch(actor.org_id)
+            known = self._known.get(digest)
+            if known is None or known[0] != epoch:
+                known = await self._load(digest)
+            credential: Credential | None = known[1]
+        except RedisError:
+            async with open_lookup(self._engine, key_digest=digest.hex()) as session:
+                credential = await find_credential(session, digest)
+        if credential is None:
+            raise InvalidApiKey
+        return credential.admit(utc_now(), actor.request_id or "", source)
+
+    async def identify(self, header: str, status: int) -> Actor | None:
+        """Whose key was sent with a request that was refused with `status`, for the log; nothing is allowed by it.
+
+        A key that was just looked up is known, or was found to be nobody's (401): only others are worth a look-up.
+        """
+        try:
+            digest = digest_key(read_bearer(header or None), self._pepper)
+        except PortalError:
+            return None
+        if (known := self._known.get(digest)) is not None:
+            return known[1].actor
+        if status == 401 and time.monotonic() >= self._redis_rests_until:
+            return None
+        try:
+            async with open_lookup(self._engine, key_digest=digest.hex()) as session:
+                credential = await find_credential(session, digest)
+        except (SQLAlchemyError, OSError):
+            return None
+        return credential.actor if credential else None
 
     async def _slow_down(self, source: Source) -> None:
         """While Redis is away wrong keys are refused as ever, only not slowed."""

@@ -83,6 +83,24 @@ EVENT: dict[str, Any] = {
     "timestamp": _AT,
     "metadata": {"thingType": "course", "entityName": "Introduction to Botany", "status": "published"},
     "requestId": REQUEST,
+    "keyId": KEY,
+}
+EVENT_FIGURE: dict[str, Any] = {
+    "key": "GET /v1/entities/{entityId}",
+    "count": 1204,
+    "calls": 1204,
+    "latencyP50Ms": 3.41,
+    "latencyP95Ms": 9.87,
+}
+EVENT_CREATE: dict[str, Any] = {
+    "type": "course_enrolled",
+    "metadata": {"courseId": COURSE, "source": "newsletter"},
+}
+CUSTOM_EVENT: dict[str, Any] = EVENT | {
+    "_id": "event_01jd8m6b2ef5h7k9n2q4s6v8x0",
+    "type": "course_enrolled",
+    "targetId": None,
+    "metadata": EVENT_CREATE["metadata"],
 }
 API_KEY_CREATE: dict[str, Any] = {"name": "Dashboard", "preset": "read-only"}
 API_KEY_UPDATE: dict[str, Any] = {

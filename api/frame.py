@@ -3,28 +3,25 @@
 Plain ASGI and outermost, so that it also frames what the framework itself refuses.
 """
 
-import asyncio
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Send
-from sqlalchemy.exc import SQLAlchemyError
 
 from api.logging import get_logger
 from api.problems import encode_problem, problem_headers
 from api.services import Services
+from api.versions import VERSIONS, Deprecation, deprecation_headers
 from ontology.actors import Actor
 from ontology.addresses import is_within, parse_network
-from ontology.database import open_duty
 from ontology.errors import Flaw, InvalidRequest, PayloadTooLarge, PortalError, UriTooLong
 from ontology.ids import ALPHABET, encode_id, new_id
 from ontology.limits import Decision
 from ontology.records import utc_now
-from ontology.redis_client import RedisError
-from ontology.request_log import LogEntry, append_entry, describe_entry, store_entries
+from ontology.request_log import LogEntry, RequestLog
 
 URI_LENGTH_MAX = 8_000
 HEADERS_MAX = 100
@@ -59,7 +56,7 @@ class Frame:
         self._app = app
         self._services = services
         self._trusted = tuple(parse_network(text, strict=False) for text in services.settings.trusted_proxies)
-        self._writing: set[asyncio.Task[None]] = set()
+        self._request_log = RequestLog(services.redis, services.engine)
 
     async def __call__(self, scope: HttpScope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -67,18 +64,18 @@ class Frame:
             return
         state: dict[str, Any] = {"request_id": make_request_id(), "client_ip": self._client_ip(scope)}
         scope["state"] = state
-        watch = _Watch(scope, send)
-        if (refusal := find_frame_flaw(scope)) is not None:
-            await self._refuse(scope, watch, refusal)
-        else:
-            await self._app(scope, receive, watch.send)
-        if scope["path"].startswith(API_PREFIX):
-            self._log_request(scope, watch)
+        watch = _Watch(scope, send, self._log_request, self._services.settings.public_url)
+        try:
+            if (refusal := find_frame_flaw(scope)) is not None:
+                await self._refuse(scope, watch, refusal)
+            else:
+                await self._app(scope, receive, watch.send)
+        finally:
+            await watch.end()
 
     async def close(self) -> None:
         """Wait for entries still being written."""
-        if self._writing:
-            await asyncio.wait(self._writing, timeout=5)
+        await self._request_log.close()
 
     async def _refuse(self, scope: HttpScope, watch: "_Watch", refusal: PortalError) -> None:
         request_id = scope["state"]["request_id"]
@@ -99,34 +96,38 @@ class Frame:
         hops = [hop.strip() for hop in b",".join(values).decode("latin-1").split(",") if hop.strip()]
         return next((hop for hop in reversed(hops) if not is_within(hop, self._trusted)), address)
 
-    def _log_request(self, scope: HttpScope, watch: "_Watch") -> None:
-        """Behind the answer; the task is held, since the event loop itself would not hold it."""
+    async def _log_request(self, scope: HttpScope, watch: "_Watch") -> None:
+        """Before the answer's last byte leaves, so that whoever has an answer finds it in the log.
+
+        A refusal belongs to the organisation whose key was sent, even where the key is revoked or no route was found.
+        """
+        if not scope["path"].startswith(API_PREFIX):
+            return
         actor: Actor | None = scope["state"].get("actor")
+        if actor is None:
+            header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+            actor = await self._services.authenticator.identify(header.decode("latin-1"), watch.status)
         if actor is None:
             _log.info("refused %s %s %s", watch.status, scope["method"], scope["path"][:200])
             return
-        task = asyncio.create_task(self._write(watch.describe(actor)))
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
-
-    async def _write(self, entry: LogEntry) -> None:
-        """Through Redis; straight to the database while Redis is away."""
-        try:
-            await append_entry(self._services.redis, entry)
-        except RedisError:
-            try:
-                async with open_duty(self._services.engine, "request_log") as session:
-                    await store_entries(session, [describe_entry(entry)])
-            except (SQLAlchemyError, OSError) as error:
-                _log.error("a request could not be logged: %s", entry.request_id, exc_info=error)
+        await self._request_log.append(watch.describe(actor))
 
 
 class _Watch:
     """Adds the headers every answer has, and remembers what the log wants to know."""
 
-    def __init__(self, scope: HttpScope, send: Send) -> None:
+    def __init__(
+        self,
+        scope: HttpScope,
+        send: Send,
+        log: Callable[[HttpScope, "_Watch"], Awaitable[None]],
+        public_url: str,
+    ) -> None:
         self._scope = scope
         self._send = send
+        self._log = log
+        self._logged = False
+        self._public_url = public_url
         self._started = time.perf_counter()
         self._at = utc_now()
         self._bytes = 0
@@ -138,17 +139,35 @@ class _Watch:
             self.status = message["status"]
             headers = list(message.get("headers", []))
             headers.append((b"x-request-id", self._scope["state"]["request_id"].encode()))
+            headers.extend(self._version_headers())
             decision: Decision | None = self._scope["state"].get("decision")
             if decision is not None:
                 headers.extend(limit_headers(decision))
             message["headers"] = headers
         elif message["type"] == "http.response.body":
             self._bytes += len(message.get("body", b""))
-            self._latency_ms = (time.perf_counter() - self._started) * 1000
+            if not message.get("more_body"):
+                await self.end()
         await self._send(message)
+
+    def _version_headers(self) -> list[tuple[bytes, bytes]]:
+        state = self._scope["state"]
+        if not self._scope["path"].startswith(API_PREFIX):
+            return []
+        headers = [(b"api-version", state.get("version", VERSIONS[0]).encode())]
+        deprecated: Deprecation | None = state.get("deprecated")
+        return headers + (deprecation_headers(deprecated, self._public_url) if deprecated else [])
+
+    async def end(self) -> None:
+        """Log the call, once: before the last piece of its answer, or when it broke off."""
+        if not self._logged:
+            self._logged = True
+            self._latency_ms = (time.perf_counter() - self._started) * 1000
+            await self._log(self._scope, self)
 
     def describe(self, actor: Actor) -> LogEntry:
         scope = self._scope
+        path = _CONTROL.sub("?", scope["path"])[:500]
         return LogEntry(
             id=new_id(),
             org_id=actor.org_id,
@@ -159,12 +178,13 @@ class _Watch:
             at=self._at,
             request_id=scope["state"]["request_id"],
             method=scope["method"],
-            endpoint=_CONTROL.sub("?", scope["path"])[:500],
+            endpoint=scope["state"].get("endpoint", path),
             status=self.status,
             latency_ms=self._latency_ms,
             payload_bytes=self._bytes,
             ip=scope["state"]["client_ip"],
             user_agent=_read_agent(scope),
+            path=path,
         )
 
 

@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document, made from the operations themselves, so that it cannot say what they do not do."""
 
+import json
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from api.examples import REQUEST
 from api.operations import Operation
 from api.problems import MEDIA_TYPE, describe_problem
+from api.versions import POLICY_PATH, VERSIONS, Deprecation
 from ontology.errors import (
     AddressNotAllowed,
     ExpiredApiKey,
@@ -103,7 +105,10 @@ def build_document(operations: Sequence[Operation], *, public_url: str) -> dict[
             "title": "ONE API",
             "version": VERSION,
             "summary": "A backend in six dimensions, walled off per organisation and searchable by meaning.",
-            "description": "Groups, people, things, connections, events and knowledge. Every request needs an API key.",
+            "description": (
+                "Groups, people, things, connections, events and knowledge. Every request needs an API key. "
+                f"Send `API-Version: {VERSIONS[0]}` to keep today's behaviour; the policy is at {POLICY_PATH}."
+            ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
             "contact": {"name": "ONE", "url": public_url},
         },
@@ -127,6 +132,18 @@ def build_document(operations: Sequence[Operation], *, public_url: str) -> dict[
 
 _HEADERS: dict[str, Any] = {
     "X-Request-Id": {"description": "The id of this call, also in its event.", "schema": {"type": "string"}},
+    "API-Version": {
+        "description": "The version that made this answer. Send it to keep its behaviour.",
+        "schema": {"type": "string", "format": "date", "enum": list(VERSIONS)},
+    },
+    "Deprecation": {
+        "description": "Since when the operation should no longer be used (RFC 9745).",
+        "schema": {"type": "string", "pattern": "^@[0-9]+$"},
+    },
+    "Sunset": {
+        "description": "From when on the operation may be gone (RFC 8594).",
+        "schema": {"type": "string"},
+    },
     "RateLimit-Policy": {"description": "Every limit that applies.", "schema": {"type": "string"}},
     "RateLimit": {"description": "What is left of each limit, the tightest first.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
@@ -163,6 +180,9 @@ def _build_operation(about: Operation, public_url: str) -> dict[str, Any]:
         "x-cost": 1,
         "security": [{"apiKey": []}],
     }
+    if about.deprecated is not None:
+        entry |= {"deprecated": True, "x-sunset": about.deprecated.sunset.isoformat()}
+        entry["description"] += f" {_describe_deprecation(about.deprecated)}"
     if parameters := _build_parameters(about):
         entry["parameters"] = parameters
     if about.body is not None:
@@ -171,6 +191,11 @@ def _build_operation(about: Operation, public_url: str) -> dict[str, Any]:
         entry["requestBody"] = {"required": True, "content": {"application/json": content, media_type: content}}
     entry["responses"] = {str(about.status): _build_answer(about)} | _build_refusals(about, public_url)
     return entry
+
+
+def _describe_deprecation(about: Deprecation) -> str:
+    instead = f" Use `{about.successor}` instead." if about.successor else ""
+    return f"Deprecated since {about.since.isoformat()}; it may be gone from {about.sunset.isoformat()} on.{instead}"
 
 
 def _build_parameters(about: Operation) -> list[dict[str, Any]]:
@@ -189,7 +214,10 @@ def _build_parameters(about: Operation) -> list[dict[str, Any]]:
         schema = about.query.model_json_schema(by_alias=True, mode="validation")
         definitions: dict[str, Any] = schema.get("$defs", {})
         for name, field in schema.get("properties", {}).items():
-            parameters.append(_build_query_parameter(name, _flatten(field, definitions)))
+            parameter = _build_query_parameter(name, _flatten(field, definitions))
+            if name == "seconds" and about.shape == "stream":
+                parameter["example"] = 5  # who tries it out does not want to wait for an hour
+            parameters.append(parameter)
     if about.method == "POST":
         parameters.append(
             {
@@ -235,6 +263,8 @@ def _example_id(about: Operation, name: str, kind: str) -> str:
 def _build_answer(about: Operation) -> dict[str, Any]:
     schema = _ref(about.answer) if about.answer is not None else {"type": "object"}
     example = about.answer_example
+    if about.shape == "stream":
+        return _build_stream(about)
     if about.shape != "row":
         properties: dict[str, Any] = {"data": {"type": "array", "items": schema}}
         example = {"data": [example]}
@@ -242,13 +272,32 @@ def _build_answer(about: Operation) -> dict[str, Any]:
             properties["pagination"] = {"$ref": "#/components/schemas/Pagination"}
             example |= {"pagination": {"nextCursor": None, "hasMore": False}}
         schema = {"type": "object", "required": list(properties), "properties": properties}
-    headers = ["X-Request-Id", "RateLimit-Policy", "RateLimit"]
-    if about.method == "POST":
-        headers.append("Idempotent-Replayed")
+    headers = _list_headers(about)
     return {
         "description": "Created." if about.status == 201 else "Done.",
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
         "content": {"application/json": {"schema": schema, "examples": {"default": {"value": example}}}},
+    }
+
+
+def _list_headers(about: Operation) -> list[str]:
+    headers = ["X-Request-Id", "API-Version", "RateLimit-Policy", "RateLimit"]
+    if about.method == "POST":
+        headers.append("Idempotent-Replayed")
+    return headers + (["Deprecation", "Sunset"] if about.deprecated is not None else [])
+
+
+def _build_stream(about: Operation) -> dict[str, Any]:
+    """Described by one of its rows as text, since a schema speaks of a whole body."""
+    line = json.dumps(about.answer_example, ensure_ascii=False, separators=(",", ":"))
+    tail = about.media_type == "text/event-stream"
+    text = f"id: {about.answer_example['_id']}\ndata: {line}\n\n" if tail else f"{line}\n"
+    name = _schema_name(about.answer) if about.answer is not None else "object"
+    form = "Server-sent events whose data is" if tail else "Lines, each"
+    return {
+        "description": f"{form} a JSON document of the schema `{name}`.",
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in _list_headers(about)},
+        "content": {about.media_type: {"schema": {"type": "string"}, "examples": {"default": {"value": text}}}},
     }
 
 

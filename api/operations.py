@@ -23,7 +23,9 @@ from api.authentication import RateLimitRefused
 from api.negotiation import accepts
 from api.parameters import NoQuery, describe_flaws, parse_path_id, parse_query
 from api.services import Services
+from api.streams import StreamedAnswer
 from api.strict_json import parse_json
+from api.versions import Deprecation, read_version
 from ontology.actors import Actor
 from ontology.addresses import Source
 from ontology.database import open_transaction
@@ -37,10 +39,12 @@ from ontology.scopes import Scope
 BODY_BYTES_MAX = 1_000_000
 BODY_SECONDS = 10
 JSON_TYPES = ("application/json", "application/merge-patch+json")
+# Proxies are asked to pass pieces on as they come.
+STREAM_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 _VISIBLE = re.compile(r"[!-~]+")
 
-# A row, a page of rows with its cursor, or a short list without one.
-Shape = Literal["row", "page", "list"]
+# A row, a page of rows with its cursor, a short list without one, or rows sent one by one as they are made.
+Shape = Literal["row", "page", "list", "stream"]
 
 BodyT = TypeVar("BodyT")
 QueryT = TypeVar("QueryT")
@@ -58,6 +62,8 @@ class Call(Generic[BodyT, QueryT]):
     session: AsyncSession
     actor: Actor
     credential: Credential
+    source: Source
+    header: Callable[[str], str | None]
     body: BodyT
     query: QueryT
     ids: Mapping[str, UUID]
@@ -85,6 +91,8 @@ class Operation:
     shape: Shape
     status: int
     errors: tuple[type[PortalError], ...]
+    media_type: str = "application/json"
+    deprecated: Deprecation | None = None
     body_example: Any = None
     answer_example: Any = None
 
@@ -107,6 +115,8 @@ def operation(
     shape: Shape = "row",
     status: int = 200,
     errors: Sequence[type[PortalError]] = (),
+    media_type: str = "application/json",
+    deprecated: Deprecation | None = None,
     body_example: Any = None,
     answer_example: Any = None,
     after_commit: AfterCommit | None = None,
@@ -114,7 +124,8 @@ def operation(
     """Make a handler an operation of the API.
 
     `scope=None` means any valid key, and has to be written. `after_commit` runs when the transaction has committed and
-    before the answer is sent.
+    before the answer is sent. A handler of the shape `stream` returns an asynchronous generator of bytes, which runs
+    after its transaction and opens its own.
     """
 
     def decorate(handler: Handler) -> HTTPRouteHandler:
@@ -134,11 +145,13 @@ def operation(
             shape=shape,
             status=status,
             errors=tuple(errors),
+            media_type=media_type,
+            deprecated=deprecated,
             body_example=body_example,
             answer_example=answer_example,
         )
 
-        async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
+        async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
             return await _perform(request, about, handler, after_commit)
 
         return HTTPRouteHandler(
@@ -155,10 +168,11 @@ def litestar_path(path: str) -> str:
 
 async def _perform(
     request: Request[Any, Any, Any], about: Operation, handler: Handler, after_commit: AfterCommit | None
-) -> Response[bytes]:
+) -> Response[Any]:
     services: Services = request.app.state.services
     state = request.scope["state"]
     request_id: str = state["request_id"]
+    state["endpoint"], state["deprecated"] = about.path, about.deprecated
     authenticator = services.authenticator
     source = Source(state["client_ip"], _single_header(request, "origin"))
     actor, credential, decision = await authenticator.authenticate(
@@ -169,18 +183,23 @@ async def _perform(
         raise RateLimitRefused(decision)
     if about.scope is not None:
         actor.require(about.scope)
-    _require_accepted(request)
+    _require_accepted(request, about.media_type)
+    state["version"] = read_version(_single_header(request, "api-version"))
     raw = await _read_body(request, about)
     given = parse_query(request.scope["query_string"])
     call_query = _parse(about.query or NoQuery, given, "query")
     ids = {name: parse_path_id(name, kind, request.path_params[name]) for name, kind in about.path_ids.items()}
     body = _parse(about.body, parse_json(raw), "body") if about.body is not None else None
     intent = _read_intent(request, about, raw)
+
+    def header(name: str) -> str | None:
+        return _single_header(request, name)
+
     async with open_transaction(services.engine, actor) as session:
         if intent is not None and (kept := await find_answer(session, actor, intent, utc_now())) is not None:
             return _answer(kept.body, kept.status, replayed=True)
-        result = await handler(Call(services, session, actor, credential, body, call_query, ids))
-        content = encode_answer(result)
+        result = await handler(Call(services, session, actor, credential, source, header, body, call_query, ids))
+        content = b"" if about.shape == "stream" else encode_answer(result)
         if intent is not None:
             keep_answer(
                 session,
@@ -193,6 +212,8 @@ async def _perform(
             )
     if after_commit is not None:
         await after_commit(services, actor)
+    if about.shape == "stream":
+        return StreamedAnswer(result, media_type=about.media_type, headers=STREAM_HEADERS)
     return _answer(content, about.status)
 
 
@@ -233,11 +254,15 @@ def _single_header(request: Request[Any, Any, Any], name: str) -> str | None:
     return values[0].decode("latin-1")
 
 
-def _require_accepted(request: Request[Any, Any, Any]) -> None:
-    """Raises: NotAcceptable: the caller takes no JSON. Several headers are one list (RFC 9110, section 5.3)."""
+def _require_accepted(request: Request[Any, Any, Any], media_type: str) -> None:
+    """Refuse a caller that does not take the form of the answer; several headers are one list (RFC 9110, 5.3).
+
+    Raises:
+        NotAcceptable.
+    """
     given = [value.decode("latin-1") for key, value in request.scope["headers"] if key == b"accept"]
-    if given and not accepts(", ".join(given), "application/json"):
-        flaw = Flaw("header.Accept", "allows nothing this operation can answer", "send `Accept: application/json`")
+    if given and not accepts(", ".join(given), media_type):
+        flaw = Flaw("header.Accept", "allows nothing this operation can answer", f"send `Accept: {media_type}`")
         raise NotAcceptable(flaws=[flaw])
 
 

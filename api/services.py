@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.authentication import Authenticator
+from api.tails import Tails
 from knowledge.client import KnowledgeClient
 from ontology.redis_client import Redis
 from ontology.settings import Settings
@@ -19,3 +20,4 @@ class Services:
     redis: Redis
     authenticator: Authenticator
     knowledge: KnowledgeClient
+    tails: Tails

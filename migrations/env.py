@@ -9,10 +9,29 @@ from ontology.database import driver_url
 from ontology.migration import MODELS
 from ontology.settings import Settings
 
+# The database's own: generated there, filtered on, never loaded.
+OWN_COLUMNS = {
+    ("things", "search"),
+    ("events", "written"),
+    ("request_log", "written"),
+    ("request_log", "endpoint"),
+    ("request_log", "status"),
+    ("request_log", "latency_ms"),
+}
+OWN_INDEXES = {
+    "ix_things_search",
+    "ix_events_org_id_written",
+    "ix_request_log_org_id_written",
+    "ix_request_log_org_id_endpoint_id",
+    "ix_request_log_org_id_refused_id",
+}
+
 
 def include_object(item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
-    """Partitions come from the calendar and the generated `search` from the database, not from the models."""
-    if name in ("search", "ix_things_search", "alembic_version"):
+    """Partitions come from the calendar and some columns from the database itself, not from the models."""
+    if name == "alembic_version" or (kind == "index" and name in OWN_INDEXES):
+        return False
+    if kind == "column" and (item.table.name, name) in OWN_COLUMNS:
         return False
     return not (kind == "table" and name is not None and name.startswith("request_log_"))
 

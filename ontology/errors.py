@@ -3,7 +3,7 @@
 400  InvalidJson, InvalidRequest, InvalidCursor, InvalidId
 401  MissingApiKey, InvalidApiKey, ExpiredApiKey
 403  InsufficientScope, QuotaExceeded, GroupArchived, PrivilegeEscalation, ManagedType, AddressNotAllowed,
-     OriginNotAllowed
+     OriginNotAllowed, SystemEvent
 404  NotFound            405  MethodNotAllowed            406  NotAcceptable
 409  Conflict, SlugTaken, DuplicateConnection, IdempotencyInFlight
 413  PayloadTooLarge     414  UriTooLong                  415  UnsupportedMediaType
@@ -146,6 +146,13 @@ class OriginNotAllowed(PortalError):
     status = 403
     title = "The key may not be used from this web origin"
     advice = "Call from a page of one of the key's allowed origins, or change `allowedOrigins` of the key."
+
+
+class SystemEvent(PortalError):
+    code = "system_event"
+    status = 403
+    title = "Only the platform records this type of event"
+    advice = "Record an event of a type whose `policy` is `custom_allowed` in `GET /v1/ontology`."
 
 
 class NotFound(PortalError):

@@ -1,26 +1,37 @@
 """Events: what happened. A change and its event are one transaction, so neither exists without the other.
 
 Changes live in `events`; calls live in the partitioned `request_log`, which the worker fills behind the answers. Both
-read as events: one list, ordered by id, newest first.
+read as events: one list, ordered by id, newest first. Calls are shown for as long as the plan keeps them.
 """
 
+import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, Text, Uuid
+from sqlalchemy import Index, Integer, Text, Uuid, func, literal_column
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, col
 from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlmodel.sql.expression import SelectOfScalar
 
 from ontology.actors import Actor
-from ontology.ids import EventId, GroupId, new_id
+from ontology.errors import Flaw, InvalidRequest
+from ontology.ids import EventId, GroupId, ThingId, encode_id, first_id, new_id
 from ontology.pagination import Page, PageRequest, describe_list, make_cursor, read_cursor
+from ontology.plans import PLAN_LIMITS
 from ontology.records import Moment, TenantRow, Timestamp, utc_now
 from ontology.vocabulary import get_event_type
 
 REQUEST_EVENT = "api_request_made"
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+# An id is made within this of the event's time: sooner by the clock of another process, later by a long answer.
+ID_BEFORE, ID_AFTER = timedelta(minutes=1), timedelta(hours=2)
+# Columns the database makes of a call's metadata (see the migration); filtered on, never loaded.
+ENDPOINT = literal_column("request_log.endpoint", Text)
+STATUS = literal_column("request_log.status", Integer)
+_STATUS = re.compile(r"[1-5]([0-9]{2}|xx)")
 
 
 class EventFields(TenantRow):
@@ -36,6 +47,7 @@ class EventFields(TenantRow):
         default_factory=dict, sa_type=JSONB, serialization_alias="metadata", sa_column_kwargs={"name": "metadata"}
     )
     request_id: str | None = Field(default=None, sa_type=Text)
+    key_id: ThingId | None = Field(default=None, sa_type=Uuid)
 
 
 class Event(EventFields, table=True):
@@ -48,6 +60,7 @@ class Event(EventFields, table=True):
         Index("ix_events_org_id_type_id", "org_id", "type", "id"),
         Index("ix_events_org_id_actor_id_id", "org_id", "actor_id", "id"),
         Index("ix_events_org_id_target_id_id", "org_id", "target_id", "id"),
+        Index("ix_events_org_id_key_id_id", "org_id", "key_id", "id"),
         Index("ix_events_org_id_request_id", "org_id", "request_id"),
     )
 
@@ -58,6 +71,7 @@ class LoggedRequest(EventFields, table=True):
     __tablename__ = "request_log"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (
         Index("ix_request_log_org_id_id", "org_id", "id"),
+        Index("ix_request_log_org_id_group_id_id", "org_id", "group_id", "id"),
         Index("ix_request_log_org_id_target_id_id", "org_id", "target_id", "id"),
         Index("ix_request_log_org_id_request_id", "org_id", "request_id"),
         {"postgresql_partition_by": "RANGE (timestamp)"},
@@ -67,15 +81,43 @@ class LoggedRequest(EventFields, table=True):
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """What to list; None means any."""
+    """What to list; None means any. `status` is `404` or `4xx`, `endpoint` a path with or without its method.
+
+    Raises:
+        UnknownType, InvalidRequest: the type or the status is none; when it is made, not when it is used.
+    """
 
     type: str | None = None
     actor_id: str | None = None
     target_id: str | None = None
+    key_id: UUID | None = None
     request_id: str | None = None
     group_id: UUID | None = None
+    endpoint: str | None = None
+    status: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.status is not None:
+            read_status(self.status)
+        if self.type is not None:
+            get_event_type(self.type)
+
+    @property
+    def canonical_type(self) -> str | None:
+        """The older names are accepted."""
+        return get_event_type(self.type).name if self.type else None
+
+    @property
+    def sources(self) -> tuple["type[Event] | type[LoggedRequest]", ...]:
+        """Where such events can be."""
+        name = self.canonical_type
+        if name == REQUEST_EVENT:
+            return (LoggedRequest,)
+        if self.endpoint or self.status:
+            return (LoggedRequest,) if name is None else ()
+        return (Event, LoggedRequest) if name is None else (Event,)
 
 
 def record_event(
@@ -96,6 +138,7 @@ def record_event(
         target_id=target_id,
         metadata_=metadata or {},
         request_id=actor.request_id,
+        key_id=actor.key_id,
     )
     session.add(event)
     return event
@@ -104,50 +147,93 @@ def record_event(
 async def list_events(session: AsyncSession, actor: Actor, wanted: EventFilter, page: PageRequest) -> Page[EventFields]:
     """Changes and calls together, newest first.
 
-    Each source gives at most one page more than asked, so the cost does not grow with what is stored.
+    Raises:
+        UnknownType, InvalidCursor, InvalidRequest.
     """
     purpose = describe_list("events", wanted=wanted)
     after = read_cursor(page, actor, purpose)
-    name = get_event_type(wanted.type).name if wanted.type else None
-    sources: list[type[Event] | type[LoggedRequest]] = []
-    if name != REQUEST_EVENT:
-        sources.append(Event)
-    if name in (None, REQUEST_EVENT):
-        sources.append(LoggedRequest)
-    found: list[EventFields] = []
-    for source in sources:
-        found.extend(await _list_source(session, actor, source, wanted, name, after, page.limit + 1))
-    found.sort(key=lambda event: event.id, reverse=True)
+    found = await read_events(session, actor, wanted, after=after, limit=page.limit + 1)
     rows = found[: page.limit]
     more = len(found) > page.limit
     return Page(rows, make_cursor(page, actor, purpose, rows[-1].id) if more else None)
 
 
-async def _list_source(
-    session: AsyncSession,
-    actor: Actor,
-    source: type[Event] | type[LoggedRequest],
-    wanted: EventFilter,
-    name: str | None,
-    after: UUID | None,
-    limit: int,
+async def read_events(
+    session: AsyncSession, actor: Actor, wanted: EventFilter, *, after: UUID | None, limit: int
 ) -> list[EventFields]:
-    query = source.visible_to(actor)
-    if name and source is Event:
-        query = query.where(col(source.type) == name)
-    if wanted.actor_id:
-        query = query.where(col(source.actor_id) == wanted.actor_id)
-    if wanted.target_id:
-        query = query.where(col(source.target_id) == wanted.target_id)
-    if wanted.request_id:
-        query = query.where(col(source.request_id) == wanted.request_id)
-    if wanted.group_id:
-        query = query.where(col(source.group_id) == wanted.group_id)
+    """The newest events before `after`.
+
+    Each source gives at most `limit`, so the cost does not grow with what is stored. A call that is logged late has
+    its place by its id: it may appear on a page not yet read, and shifts none that was.
+    """
+    found: list[EventFields] = []
+    for source in wanted.sources:
+        query = select_events(actor, source, wanted)
+        if after is not None:
+            query = query.where(col(source.id) < after)
+        found.extend((await session.exec(query.order_by(col(source.id).desc()).limit(limit))).all())
+    found.sort(key=lambda event: event.id, reverse=True)
+    return found[:limit]
+
+
+def select_events(actor: Actor, source: type[Event] | type[LoggedRequest], wanted: EventFilter) -> SelectOfScalar[Any]:
+    """The query for the wanted events of one source, not yet ordered.
+
+    Times are bounded by the ids too, which have an index; the time itself prunes partitions.
+    """
+    query: SelectOfScalar[Any] = source.visible_to(actor)
+    for column, value in (
+        (source.actor_id, wanted.actor_id),
+        (source.target_id, wanted.target_id),
+        (source.request_id, wanted.request_id),
+        (source.group_id, wanted.group_id),
+    ):
+        if value is not None:
+            query = query.where(col(column) == value)
     if wanted.since:
-        query = query.where(col(source.timestamp) >= wanted.since)
+        query = query.where(col(source.timestamp) >= wanted.since, col(source.id) >= first_id(wanted.since - ID_BEFORE))
     if wanted.until:
         query = query.where(col(source.timestamp) < wanted.until)
-    if after:
-        query = query.where(col(source.id) < after)
-    result = await session.exec(query.order_by(col(source.id).desc()).limit(limit))
-    return list(result.all())
+    return _of_changes(query, wanted) if source is Event else _of_calls(query, actor, wanted)
+
+
+def _of_changes(query: SelectOfScalar[Any], wanted: EventFilter) -> SelectOfScalar[Any]:
+    if (name := wanted.canonical_type) is not None:
+        query = query.where(col(Event.type) == name)
+    if wanted.key_id is not None:
+        query = query.where(col(Event.key_id) == wanted.key_id)
+    return query
+
+
+def _of_calls(query: SelectOfScalar[Any], actor: Actor, wanted: EventFilter) -> SelectOfScalar[Any]:
+    kept = timedelta(days=PLAN_LIMITS[actor.plan].log_retention_days)
+    query = query.where(col(LoggedRequest.timestamp) >= func.now() - kept)
+    if wanted.until:
+        query = query.where(col(LoggedRequest.id) < first_id(wanted.until + ID_AFTER))
+    if wanted.key_id is not None:
+        query = query.where(col(LoggedRequest.target_id) == encode_id("thing", wanted.key_id))
+    if wanted.endpoint:
+        query = query.where(ENDPOINT.in_(spell_endpoint(wanted.endpoint)))
+    if wanted.status:
+        lowest, highest = read_status(wanted.status)
+        query = query.where(lowest <= STATUS, highest >= STATUS)
+        if lowest >= 400:
+            query = query.where(literal_column("400") <= STATUS)
+    return query
+
+
+def spell_endpoint(endpoint: str) -> list[str]:
+    """`GET /v1/entities` as it is, a path alone with every method."""
+    return [endpoint] if " " in endpoint else [f"{method} {endpoint}" for method in METHODS]
+
+
+def read_status(text: str) -> tuple[int, int]:
+    """The lowest and highest status of `404` or `4xx`.
+
+    Raises:
+        InvalidRequest: neither of them.
+    """
+    if not _STATUS.fullmatch(text):
+        flaw = Flaw("query.status", "must be a status or a class of them", "send for example `404` or `4xx`")
+        raise InvalidRequest(flaws=[flaw])
+    return int(text.replace("xx", "00")), int(text.replace("xx", "99"))

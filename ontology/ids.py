@@ -6,6 +6,7 @@ A wrong kind or a mistyped id is refused before any query. Ids made by one proce
 import os
 import threading
 import time
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUES = {character: value for value, character in enumerate(ALPHABET)}
 SUFFIX_LENGTH = 26
+_MILLISECONDS_MAX = 253_402_214_400_000  # 9999-12-31, the last that a datetime can hold
 KINDS = ("group", "person", "thing", "connection", "event", "knowledge")
 _EXAMPLE_SUFFIX = "01jd8kq3v5e9ra7t2m4xw6yz0c"
 
@@ -40,6 +42,16 @@ class _Clock:
 
 
 new_id = _Clock().next_uuid
+
+
+def first_id(moment: datetime) -> UUID:
+    """The least id that could have been made in the millisecond of `moment`: bounds a time by the index on ids."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
+
+
+def moment_of(identity: UUID) -> datetime:
+    """When an id was made, to the millisecond; of an id that nobody made, some moment."""
+    return datetime.fromtimestamp(min(identity.int >> 80, _MILLISECONDS_MAX) / 1000, UTC)
 
 
 def encode_id(kind: str, value: UUID) -> str:

@@ -1,10 +1,14 @@
-"""The request log: one event per API call, written behind the answer.
+"""The request log: one event per API call, in a Redis stream before the answer has left, in the table soon after.
 
-The web process appends to a Redis stream; the worker moves entries to the partitioned table and only then deletes
-them, keyed by the event's id, so a worker that dies in between writes no entry twice and loses none.
+The web process appends to the stream; the worker moves entries to the partitioned table and only then deletes them,
+keyed by the event's id, so a worker that dies in between writes no entry twice and loses none. An answer whose last
+byte was received is therefore in the log, whatever dies afterwards.
 """
 
+import asyncio
 import json
+import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,18 +16,26 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ontology.database import run_sql
-from ontology.redis_client import Redis
+from ontology.database import open_duty, run_sql
+from ontology.redis_client import Redis, RedisError
 
 STREAM = "request-log"
 STREAM_LENGTH_MAX = 1_000_000
+ROWS_PER_ENTRY_MAX = 100
+REDIS_REST_SECONDS = 1.0
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One call, as its event shows it; sizes in bytes, latency in milliseconds."""
+    """One call, as its event shows it; sizes in bytes, latency in milliseconds.
+
+    `endpoint` is the operation's path with its parameters by name, `path` what was asked for where that differs.
+    """
 
     id: UUID
     org_id: UUID
@@ -40,9 +52,10 @@ class LogEntry:
     payload_bytes: int
     ip: str
     user_agent: str
+    path: str | None = None
 
     def metadata(self) -> dict[str, Any]:
-        return {
+        fields: dict[str, Any] = {
             "timestamp": int(self.at.timestamp() * 1000),
             "endpoint": self.endpoint,
             "method": self.method,
@@ -52,6 +65,7 @@ class LogEntry:
             "ipAddress": self.ip,
             "userAgent": self.user_agent,
         }
+        return fields if self.path in (None, self.endpoint) else fields | {"path": self.path}
 
 
 def describe_entry(entry: LogEntry) -> dict[str, Any]:
@@ -69,16 +83,16 @@ def describe_entry(entry: LogEntry) -> dict[str, Any]:
     }
 
 
-async def append_entry(redis: Redis, entry: LogEntry) -> None:
-    """Add an entry to the stream; raises RedisError when Redis is away."""
-    row = json.dumps(describe_entry(entry))
-    await redis.xadd(STREAM, {"row": row}, maxlen=STREAM_LENGTH_MAX, approximate=True)
+async def append_entries(redis: Redis, entries: Sequence[LogEntry]) -> None:
+    """Add entries to the stream as one; raises RedisError when Redis is away."""
+    rows = json.dumps([describe_entry(entry) for entry in entries])
+    await redis.xadd(STREAM, {"rows": rows}, maxlen=STREAM_LENGTH_MAX, approximate=True)
 
 
-async def read_entries(redis: Redis, count: int) -> list[tuple[bytes, dict[str, Any]]]:
-    """The oldest entries, still in the stream."""
+async def read_entries(redis: Redis, count: int) -> list[tuple[bytes, list[dict[str, Any]]]]:
+    """The oldest entries with their rows, still in the stream."""
     found: Any = await redis.xrange(STREAM, count=count)
-    return [(identity, json.loads(fields[b"row"])) for identity, fields in found]
+    return [(identity, json.loads(fields[b"rows"])) for identity, fields in found]
 
 
 async def forget_entries(redis: Redis, identities: Sequence[bytes]) -> None:
@@ -96,13 +110,69 @@ async def store_entries(session: AsyncSession, rows: Sequence[dict[str, Any]]) -
     await run_sql(session, _UPSERT_USES, {"rows": payload})
 
 
+class RequestLog:
+    """One process's way into the log: calls that end while an append is under way share the next one.
+
+    So the cost is one round trip for several calls under load, and one for one at rest.
+    """
+
+    def __init__(self, redis: Redis, engine: AsyncEngine) -> None:
+        self._redis = redis
+        self._engine = engine
+        self._waiting: list[tuple[LogEntry, asyncio.Future[None]]] = []
+        self._writer: asyncio.Task[None] | None = None
+        self._redis_rests_until = 0.0
+
+    async def append(self, entry: LogEntry) -> None:
+        """Return when the entry would outlive this process.
+
+        Whoever waits may be cancelled; the entry is written all the same.
+        """
+        written = asyncio.get_running_loop().create_future()
+        self._waiting.append((entry, written))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write_waiting())
+        await written
+
+    async def close(self) -> None:
+        """Wait for entries still being written."""
+        if self._writer is not None:
+            await asyncio.wait({self._writer}, timeout=5)
+
+    async def _write_waiting(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:ROWS_PER_ENTRY_MAX], self._waiting[ROWS_PER_ENTRY_MAX:]
+            try:
+                await self._write([entry for entry, _ in batch])
+            except Exception as error:
+                _log.exception("%d requests could not be logged", len(batch), exc_info=error)
+            for _, written in batch:
+                if not written.done():
+                    written.set_result(None)
+
+    async def _write(self, entries: list[LogEntry]) -> None:
+        """Through Redis; straight to the database while Redis is away."""
+        if time.monotonic() >= self._redis_rests_until:
+            try:
+                return await append_entries(self._redis, entries)
+            except RedisError:
+                self._redis_rests_until = time.monotonic() + REDIS_REST_SECONDS
+        try:
+            async with open_duty(self._engine, "request_log") as session:
+                await store_entries(session, [describe_entry(entry) for entry in entries])
+        except (SQLAlchemyError, OSError) as error:
+            _log.error("%d requests could not be logged", len(entries), exc_info=error)
+        return None
+
+
 _COLUMNS = (
     "id uuid, org_id uuid, group_id uuid, key_id uuid, actor_id text, target_id text, "
     "timestamp timestamptz, request_id text, metadata jsonb"
 )
 _INSERT_ROWS = text(
-    "INSERT INTO request_log (id, org_id, group_id, type, actor_id, target_id, timestamp, request_id, metadata) "
-    "SELECT id, org_id, group_id, 'api_request_made', actor_id, target_id, timestamp, request_id, metadata "
+    "INSERT INTO request_log "
+    "(id, org_id, group_id, type, actor_id, target_id, timestamp, request_id, key_id, metadata) "
+    "SELECT id, org_id, group_id, 'api_request_made', actor_id, target_id, timestamp, request_id, key_id, metadata "
     "FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(" + _COLUMNS + ") ON CONFLICT DO NOTHING"
 )
 _UPSERT_USES = text(

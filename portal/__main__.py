@@ -19,6 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="start everything, print the address, stop on Ctrl-C")
     run.add_argument("--stop-with-parent", action="store_true", help="stop when the process that started this ends")
     commands.add_parser("migrate", help="bring the database to the newest migration")
+    commands.add_parser("prune", help="forget calls older than their plan keeps; `run` does it every day")
     commands.add_parser("ingest", help="store the platform's own pages, errors and operations for the search")
     migration = commands.add_parser("migration", help="write a new migration from what the rows say")
     migration.add_argument("message", metavar="WHAT", help='what it does: "add things"')

@@ -16,6 +16,7 @@ from api.logging import configure_logging
 from api.operations import BODY_BYTES_MAX
 from api.routes import api_router
 from api.services import Services
+from api.tails import Tails
 from knowledge.client import KnowledgeClient
 from ontology.database import create_engine
 from ontology.redis_client import create_redis
@@ -38,7 +39,8 @@ def create_services(settings: Settings) -> Services:
     redis = create_redis(settings, on_new_server=forget_credentials)
     authenticator = Authenticator(engine, redis, pepper=settings.key_pepper, processes=settings.web_processes)
     authenticators.append(authenticator)
-    return Services(settings, engine, redis, authenticator, KnowledgeClient(Path(settings.knowledge_socket)))
+    knowledge = KnowledgeClient(Path(settings.knowledge_socket))
+    return Services(settings, engine, redis, authenticator, knowledge, Tails(redis))
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
@@ -51,6 +53,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncGenerator[None]:
         yield
+        services.tails.close()
         for frame in frames:
             await frame.close()
         await services.knowledge.close()

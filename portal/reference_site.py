@@ -88,6 +88,7 @@ class OperationView:
     summary: str
     description: str
     scope: str | None
+    sunset: str | None
     parameters: tuple[ParameterView, ...]
     body_type: str
     body_fields: tuple[FieldView, ...]
@@ -135,6 +136,7 @@ def find_operation(public_url: str, operation_id: str) -> OperationView | None:
         summary=link.summary,
         description=entry["description"] if entry["description"] != f"{link.summary}." else "",
         scope=entry["x-required-scope"],
+        sunset=entry.get("x-sunset"),
         parameters=parameters,
         body_type=body_type,
         body_fields=body_fields,

@@ -31,6 +31,8 @@ PORT_FREE_SECONDS = 2.0
 # After kill -9 a child that was just being forked holds the lock a moment longer.
 LOCK_RELEASE_SECONDS = 1.0
 DATABASE_LOCK_SECONDS = 60.0
+# Once a day, and soon after each start: who restarts every night must not keep old calls for ever.
+PRUNE_AFTER_SECONDS, PRUNE_EVERY_SECONDS = 60.0, 86_400.0
 # Two arenas instead of eight per core: the web processes stay small, and none of them is short of threads.
 MEMORY_SETTINGS = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "131072"}
 
@@ -64,7 +66,7 @@ class _Supervisor:
         try:
             if await self._unless_stopped(self._start_everything()):
                 self._announce(monotonic() - began)
-                await self._stop_requested.wait()
+                await self._unless_stopped(self._prune_daily())
         finally:
             await self._stop_everything()
         return 0
@@ -112,6 +114,14 @@ class _Supervisor:
         except BaseExceptionGroup as group:
             raise _first_start_error(group) from None
         return True
+
+    async def _prune_daily(self) -> None:
+        """Does not end; a failure is told by the command itself, and tried again a day later."""
+        await asyncio.sleep(PRUNE_AFTER_SECONDS)
+        while True:
+            with suppress(StartError):
+                await self._run_command("prune")
+            await asyncio.sleep(PRUNE_EVERY_SECONDS)
 
     async def _run_command(self, name: str) -> None:
         """In a process of its own: the supervisor stays small and outlives whatever a migration does."""

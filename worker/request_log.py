@@ -6,11 +6,12 @@ from ontology.database import open_duty
 from ontology.redis_client import Redis
 from ontology.request_log import forget_entries, read_entries, store_entries
 
-BATCH = 1_000
+# Entries of the stream; each holds the calls that ended together, 100 at most.
+BATCH = 200
 
 
 async def drain_request_log(engine: AsyncEngine, redis: Redis) -> int:
-    """Store one batch and only then delete it from the stream; how many there were.
+    """Store one batch and only then delete it from the stream; how many calls there were.
 
     Dying in between repeats the batch, whose rows are then found to be there.
     """
@@ -18,6 +19,6 @@ async def drain_request_log(engine: AsyncEngine, redis: Redis) -> int:
     if not entries:
         return 0
     async with open_duty(engine, "request_log") as session:
-        await store_entries(session, [row for _, row in entries])
+        await store_entries(session, [row for _, rows in entries for row in rows])
     await forget_entries(redis, [identity for identity, _ in entries])
-    return len(entries)
+    return sum(len(rows) for _, rows in entries)

@@ -1,6 +1,6 @@
 """The pages of the portal: handlers parse, call one rule, return."""
 
-from portal.pages import accounts, crawlers, docs, gallery, home, keys, reference, search, start
+from portal.pages import accounts, crawlers, docs, events, gallery, home, keys, reference, search, start
 
 page_handlers = [
     *home.handlers,
@@ -9,6 +9,7 @@ page_handlers = [
     *reference.handlers,
     *accounts.handlers,
     *keys.handlers,
+    *events.handlers,
     *start.handlers,
     *gallery.handlers,
     *crawlers.handlers,

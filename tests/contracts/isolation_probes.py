@@ -21,6 +21,8 @@ from tests.program import Caller
 DOCUMENT = build_document(find_operations(operation_handlers), public_url="http://one.test")
 _ID_PATTERN = re.compile(r"^\^\(?([a-z|]+)\)?_")
 _BODY_TYPE = "application/json"
+# What a request needs to be worth sending: a tail that ends.
+_QUERIES = {"tailEvents": {"seconds": "1"}}
 # Of one kind and victim: all but most of the events.
 _IDS_MAX = 5
 # Different in two answers of equal meaning.
@@ -55,7 +57,10 @@ class Attempt:
             return replace(self, path=self.path.replace(f"{{{slot.name}}}", value))
         if slot.where == "query":
             return replace(self, query=self.query | {slot.name: value})
-        return replace(self, body=(self.body or {}) | {slot.name: value})
+        body = deepcopy(self.body or {})
+        name, _, field = slot.name.rpartition(".")
+        (body[name][0] if name else body)[field] = value
+        return replace(self, body=body)
 
     async def send(self, caller: Caller) -> httpx.Response:
         options: dict[str, Any] = {"params": self.query}
@@ -88,7 +93,9 @@ def slots() -> tuple[Slot, ...]:
 def attempts() -> dict[str, Attempt]:
     """A request for every operation: its documented example, with ids still to be filled in."""
     return {
-        about["operationId"]: Attempt(about["operationId"], method, path, {}, _example_body(about))
+        about["operationId"]: Attempt(
+            about["operationId"], method, path, _QUERIES.get(about["operationId"], {}), _example_body(about)
+        )
         for method, path, about in operations()
     }
 
@@ -101,7 +108,7 @@ def lists() -> list[Attempt]:
             continue
         plain = attempts()[about["operationId"]]
         names = {parameter["name"] for parameter in about.get("parameters", [])}
-        found.append(replace(plain, query={"limit": "1000"} if "limit" in names else {}))
+        found.append(replace(plain, query=plain.query | ({"limit": "1000"} if "limit" in names else {})))
         if "includeDeleted" in names:
             found.append(replace(found[-1], query=found[-1].query | {"includeDeleted": "true"}))
         if "q" in names:
@@ -123,6 +130,9 @@ async def own_ids(caller: Caller, group_id: str, operation: str) -> dict[str, st
         ids["keyId"] = key["_id"]
         if operation == "getApiKeyRotation":
             await caller.make(f"/v1/api-keys/{key['_id']}/rotation")
+    ids |= {f"events.{name}": ids[name] for name in ("actorId", "targetId", "groupId")}
+    if "lastEventId" in names:
+        ids["lastEventId"] = (await caller.get("/v1/events", params={"groupId": group_id})).json()["data"][0]["_id"]
     if "connectionId" in names:
         ends = {"fromId": first["_id"], "toId": second["_id"]}
         made = await caller.make("/v1/connections", relationshipType="part_of", groupId=group_id, **ends)
@@ -187,14 +197,27 @@ async def _probe_list(caller: Caller, attempt: Attempt, victims: list[Belongings
         if answer.status_code != 200:
             return [f"the probe does not reach the list: {answer.status_code} {answer.text[:200]}"]
         text += answer.text
-        cursor = answer.json().get("pagination", {}).get("nextCursor")
+        cursor = _read(answer).get("pagination", {}).get("nextCursor")
         if cursor is None:
             return _find_words(text, victims)
         attempt = replace(attempt, query=attempt.query | {"cursor": cursor})
 
 
 def _is_nothing(twin: httpx.Response) -> bool:
-    return twin.status_code == 404 or (twin.status_code == 200 and twin.json().get("data") == [])
+    return twin.status_code == 404 or (twin.status_code == 200 and _read(twin).get("data") == [])
+
+
+def _read(answer: httpx.Response) -> dict[str, Any]:
+    """A document; or the rows of an answer that comes in pieces, as a list."""
+    if "json" in (media_type := answer.headers["content-type"]) and "ndjson" not in media_type:
+        return answer.json()
+    return {"data": stream_rows(answer)}
+
+
+def stream_rows(answer: httpx.Response) -> list[dict[str, Any]]:
+    """The rows of an export or a tail."""
+    lines = (line.removeprefix("data: ") for line in answer.text.splitlines())
+    return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 def _find_words(text: str, victims: list[Belongings]) -> list[str]:
@@ -212,7 +235,7 @@ def _find_words(text: str, victims: list[Belongings]) -> list[str]:
 
 def _describe(answer: httpx.Response, probed: str) -> tuple[int, Any, dict[str, str]]:
     """An answer without what differs between any two: the request's id, and the id that was asked for."""
-    content = json.loads(answer.text.replace(probed, "<probed>"))
+    content = json.loads(json.dumps(_read(answer)).replace(probed, "<probed>"))
     content.pop("requestId", None)
     headers = {name: value for name, value in answer.headers.items() if name not in _CHANGING_HEADERS}
     return answer.status_code, content, headers
@@ -229,8 +252,15 @@ def _kinds(schema: dict[str, Any]) -> tuple[str, ...]:
 def _body_fields(about: dict[str, Any]) -> dict[str, Any]:
     if "requestBody" not in about:
         return {}
-    reference: str = about["requestBody"]["content"][_BODY_TYPE]["schema"]["$ref"]
-    return DOCUMENT["components"]["schemas"][reference.rsplit("/", 1)[1]]["properties"]
+    fields = _properties(about["requestBody"]["content"][_BODY_TYPE]["schema"])
+    nested = {name: field["items"] for name, field in fields.items() if "$ref" in field.get("items", {})}
+    return fields | {
+        f"{name}.{inner}": schema for name, items in nested.items() for inner, schema in _properties(items).items()
+    }
+
+
+def _properties(schema: dict[str, Any]) -> dict[str, Any]:
+    return DOCUMENT["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]].get("properties", {})
 
 
 def _example_body(about: dict[str, Any]) -> dict[str, Any] | None:

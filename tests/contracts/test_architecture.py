@@ -50,6 +50,8 @@ WITHOUT_ACTOR = {
     "ontology.knowledge_items.claim_pending": "duty `indexing`",
     "ontology.request_log._INSERT_ROWS": "duty `request_log`",
     "ontology.request_log._UPSERT_USES": "duty `request_log`",
+    "ontology.retention._ORGANISATIONS": "duty `retention`",
+    "ontology.retention._DELETE": "duty `retention`",
     "ontology.records.reach": "the door itself",
 }
 STARTERS = {"select", "select_columns", "update", "delete", "insert", "exists", "get", "get_one"}

@@ -25,6 +25,7 @@ PORTAL_PATHS = {
     "/reference",
     "/sign-up",
     "/sign-in",
+    "/events",
     "/keys",
     "/start",
     "/openapi.json",

@@ -29,7 +29,9 @@ APPEND_ONLY = {"events", "request_log"}
 # Columns that hold an id of another tenant row without a foreign key, and why they may.
 UNCHECKED_REFERENCES = {
     ("events", "group_id"): "the log outlives what it tells of and takes a write per change",
+    ("events", "key_id"): "the same; it comes from the credential",
     ("request_log", "group_id"): "the same",
+    ("request_log", "key_id"): "the same",
     ("idempotency_records", "group_id"): "lives for a day; its org and key come from the credential",
     ("idempotency_records", "key_id"): "the same",
     ("group_closure", "ancestor_id"): "written before the group's row, which row-level security asks it about",

@@ -1,39 +1,16 @@
 """The request log on its way from Redis to the database."""
 
-from uuid import UUID
-
 from ontology.database import open_transaction
 from ontology.events import EventFilter, list_events
-from ontology.ids import new_id
 from ontology.pagination import PageRequest
-from ontology.records import utc_now
 from ontology.redis_client import create_redis
-from ontology.request_log import LogEntry, append_entry
+from ontology.request_log import append_entries
 from ontology.settings import Settings
-from tests.program import Caller, running_program
+from tests.logged_calls import logged_call
+from tests.program import running_program
 from worker.request_log import drain_request_log
 
 CALLS = 25
-
-
-def entry(caller: Caller, key_id: UUID | None = None) -> LogEntry:
-    return LogEntry(
-        id=new_id(),
-        org_id=caller.org_id,
-        group_id=caller.org_id,
-        key_id=key_id,
-        actor_id="person_00000000000000000000000001",
-        key_thing_id=None,
-        at=utc_now(),
-        request_id="req_0c3e5g7j9m2p4r6t8v1x3z5b",
-        method="GET",
-        endpoint="/v1/whoami",
-        status=200,
-        latency_ms=1.234,
-        payload_bytes=56,
-        ip="192.0.2.7",
-        user_agent="test",
-    )
 
 
 async def test_every_call_becomes_one_event_with_the_eight_published_fields(settings: Settings) -> None:
@@ -63,9 +40,9 @@ async def test_a_worker_that_died_between_storing_and_forgetting_repeats_nothing
     redis = create_redis(settings)
     async with running_program(settings) as program:
         caller = await program.register()
-        twice = entry(caller)
+        twice = logged_call(caller)
         for _ in range(2):
-            await append_entry(redis, twice)
+            await append_entries(redis, [twice])
             assert await drain_request_log(program.engine, redis) >= 1
         actor = caller.owner
         async with open_transaction(program.engine, actor) as session:
