@@ -160,7 +160,7 @@ async def create_connection(session: AsyncSession, actor: Actor, new: Connection
         NotFound: the group or an end, the same whether it does not exist or lies out of reach.
     """
     kind = get_connection_type(new.relationship_type)
-    if kind.is_managed:
+    if kind.is_managed_towards(decode_id(new.to_id)[0]):
         flaw = Flaw("body.relationshipType", f"`{kind.name}` cannot be written here", "the platform maintains it")
         raise ManagedType(flaws=[flaw])
     if new.from_id == new.to_id:
@@ -206,7 +206,8 @@ async def delete_connection(session: AsyncSession, actor: Actor, connection_id: 
     connection = (await session.exec(query)).first()
     if connection is None:
         raise NotFound
-    if get_connection_type(connection.relationship_type).is_managed:
+    kind = get_connection_type(connection.relationship_type)
+    if kind.is_managed_towards(decode_id(connection.to_id)[0]):
         raise ManagedType("This connection is maintained by the platform.")
     await get_active_group(session, actor, connection.group_id)
     if connection.deleted_at is None:
@@ -268,7 +269,10 @@ def _end_of(connection: ConnectionFields, end: str) -> str:
 
 
 async def _check_end(session: AsyncSession, actor: Actor, kind: ConnectionType, end: str, value: str) -> None:
-    """The end exists within reach, is alive, and is of a type that this connection joins."""
+    """The end exists within reach, is alive, and is of a type that this connection joins.
+
+    A thing stays alive until commit: who deletes it meanwhile waits, and then takes this connection along.
+    """
     where, identity = decode_id(value)
     allowed = kind.sources if end == "from" else kind.targets
     place = f"body.{end}Id"
@@ -280,7 +284,7 @@ async def _check_end(session: AsyncSession, actor: Actor, kind: ConnectionType, 
         found = "user" if person else ""
     else:
         live = Thing.visible_to(actor).where(col(Thing.id) == identity, col(Thing.deleted_at).is_(None))
-        thing = (await session.exec(live)).first()
+        thing = (await session.exec(live.with_for_update(read=True))).first()
         found = thing.type if thing else ""
     if not found:
         raise NotFound

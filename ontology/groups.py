@@ -9,6 +9,7 @@ from pydantic import Field as PydanticField
 from sqlalchemy import ColumnElement, ForeignKeyConstraint, Index, Text, UniqueConstraint, Uuid, func, text
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped
 from sqlmodel import Field, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -135,15 +136,11 @@ async def create_group(session: AsyncSession, actor: Actor, new: GroupCreate) ->
     parent = await get_active_group(session, actor, new.parent_group_id)
     await _check_quota(session, actor)
     await _check_depth(session, actor, parent)
-    slug = new.slug or make_slug(new.name)
-    if (await session.exec(select(Group.id).where(Group.org_id == actor.org_id, Group.slug == slug))).first():
-        flaw = Flaw("body.slug", "is used by another group of the organisation", f"try `{make_slug(new.name)}`")
-        raise SlugTaken(flaws=[flaw])
     defaults = GROUP_TYPES[new.type].defaults
     group = Group(
         org_id=actor.org_id,
         parent_group_id=parent.id,
-        slug=slug,
+        slug=new.slug or make_slug(new.name),
         name=new.name,
         type=new.type,
         description=new.description,
@@ -152,11 +149,26 @@ async def create_group(session: AsyncSession, actor: Actor, new: GroupCreate) ->
         created_by=actor.id,
     )
     await insert_closure(session, group)
-    session.add(group)
-    await session.flush()
+    await _insert(session, group)
     target = encode_id("group", group.id)
     record_event(session, actor, "thing_created", group_id=group.id, target_id=target, metadata={"thingType": "group"})
     return group
+
+
+async def _insert(session: AsyncSession, group: Group) -> None:
+    """The database decides who has a slug: of groups out of reach too, and when many ask at once.
+
+    Raises:
+        SlugTaken.
+    """
+    session.add(group)
+    try:
+        await session.flush()
+    except IntegrityError as error:
+        if "uq_groups_org_id_slug" not in str(error.orig):
+            raise
+        flaw = Flaw("body.slug", "is used by another group of the organisation", f"try `{make_slug(group.name)}`")
+        raise SlugTaken(flaws=[flaw]) from None
 
 
 async def insert_closure(session: AsyncSession, group: Group) -> None:

@@ -59,6 +59,10 @@ class ConnectionType:
     def is_managed(self) -> bool:
         return self.policy == "managed"
 
+    def is_managed_towards(self, target_kind: str) -> bool:
+        """Whether one to a target of this kind of id is the platform's: a membership in a group carries authority."""
+        return self.is_managed or (target_kind == "group" and self.policy == "managed when the target is a group")
+
 
 @dataclass(frozen=True, slots=True)
 class EventType:

@@ -94,6 +94,18 @@ class Parts:
             with self._superuser() as connection:
                 connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
+    @contextmanager
+    def closed_database(self, name: str) -> Generator[None]:
+        """A database that takes no connections and has lost those it had, for the length of the block."""
+        database = sql.Identifier(name)
+        with self._superuser() as connection:
+            connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(database))
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+            try:
+                yield
+            finally:
+                connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(database))
+
     def make_template(self) -> None:
         """Migrate once; every test database is a copy of the result."""
         with self._superuser() as connection:

@@ -12,10 +12,13 @@ from uuid import UUID, uuid4
 import httpx
 from litestar import Litestar
 from litestar.types import ASGIApp
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ontology.actors import Actor
 from ontology.database import create_engine, open_lookup, open_transaction
+from ontology.errors import PortalError
 from ontology.ids import decode_id, encode_id
 from ontology.keys import ApiKeyCreate, RateLimit, create_key
 from ontology.limits import Limiter
@@ -181,3 +184,17 @@ async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 
     async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110 - what is waited for happens in the database
             await asyncio.sleep(0.01)
+
+
+async def until_decided(attempt: Callable[[], Awaitable[Any]]) -> Any:
+    """What an attempt returns or is refused with, repeated while the database is too busy to decide.
+
+    That is what a client does on a 503; a refused attempt has left nothing.
+    """
+    while True:
+        try:
+            return await attempt()
+        except PortalError as refusal:
+            return refusal
+        except (OperationalError, PoolTimeout):
+            await asyncio.sleep(0)
