@@ -96,7 +96,8 @@ class TailQuery(EventFilters):
 
     last_event_id: Annotated[EventId | None, Field(description="Go on behind this event; else from now on.")] = None
     seconds: Annotated[
-        QueryInteger, Field(ge=1, le=SECONDS_MAX, description="How long to follow before the answer ends.")
+        QueryInteger,
+        Field(ge=0, le=SECONDS_MAX, description="How long to follow; with 0 the answer ends with what there is."),
     ] = SECONDS_MAX
 
 

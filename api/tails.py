@@ -57,7 +57,7 @@ class Tails:
         seconds: float,
         encode: Callable[[EventFields], bytes] | None = None,
     ) -> AsyncGenerator[bytes]:
-        """Begin a tail; it ends by itself after `seconds`, at shutdown, or when `permit` refuses.
+        """Begin a tail; it ends after `seconds` (0: having read what there is), at shutdown, or when `permit` refuses.
 
         Raises:
             RateLimitExceeded: the organisation follows on too many connections already.
@@ -86,7 +86,7 @@ class Tails:
         spoke = time.monotonic()
         try:
             yield b"retry: 2000\n: following\n\n"
-            while time.monotonic() < ends and not self._closing.is_set():
+            while not self._closing.is_set():
                 events, position = await self._read(engine, permit, wanted, position)
                 for event in events:
                     yield encode(event)
@@ -96,6 +96,8 @@ class Tails:
                     yield b": still here\n\n"
                     await self._count_again(*counted)
                 if len(events) < EVENTS_PER_READ:
+                    if now >= ends:
+                        return
                     yield b""
                     await self._pause(min(POLL_SECONDS, ends - now))
         except PortalError as refusal:
