@@ -16,7 +16,7 @@ CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrom
 CHROMIUM_ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage")
 AXE_FILE = Path(__file__).parent / "vendor" / "axe.min.js"
 AXE_RUN = """
-axe.run(document, {resultTypes: ["violations"]}).then((result) => JSON.stringify(
+axe.run(document, {resultTypes: ["violations"], %s}).then((result) => JSON.stringify(
     result.violations.map((rule) => `${rule.id}: ${rule.nodes.map((node) => node.target.join(" ")).join(", ")}`)))
 """
 # What the browser says of an answer that is refused on purpose; the page shows it, nothing is wrong.
@@ -65,12 +65,13 @@ class Visit:
         await self.page.locator("[data-new-key]").wait_for()
         return email
 
-    async def violations(self) -> list[str]:
-        """What axe finds on the page as it is now."""
+    async def violations(self, only: str = "") -> list[str]:
+        """What axe finds on the page as it is now, by all of its rules or by one."""
         # Over the debugging protocol, so that the page's own policy stays in force.
         protocol = await self.page.context.new_cdp_session(self.page)
         await protocol.send("Runtime.evaluate", {"expression": _axe_source()})
-        options: dict[str, Any] = {"expression": AXE_RUN, "awaitPromise": True, "returnByValue": True}
+        expression = AXE_RUN % (f'runOnly: ["{only}"]' if only else "")
+        options: dict[str, Any] = {"expression": expression, "awaitPromise": True, "returnByValue": True}
         answer = await protocol.send("Runtime.evaluate", options)
         await protocol.detach()
         return json.loads(answer["result"]["value"])
@@ -86,7 +87,7 @@ class Visit:
 async def visit(browser: Browser, base_url: str, **options: Any) -> AsyncGenerator[Visit]:
     """A fresh browser window; `options` are Playwright's of a context. Fails at the end if the page complained."""
     context: BrowserContext = await browser.new_context(**options)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(30_000)
     page = await context.new_page()
     visit = Visit(page, base_url)
 

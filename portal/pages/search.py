@@ -13,6 +13,7 @@ from knowledge.search import Hit, search
 from ontology.actors import anonymous_actor
 from ontology.database import open_transaction
 from ontology.errors import SearchUnavailable
+from ontology.ids import encode_id
 from portal.rendering import render
 from portal.sessions import Visitor, read_visitor
 
@@ -98,7 +99,8 @@ def _show(hit: Hit, query: str) -> ResultHit:
     parts = (Markup("<mark>{}</mark>").format(part) if hit else escape(part) for part, hit in mark_words(shown, query))
     return ResultHit(
         title=hit.title,
-        url=hit.url or "/docs",
+        # A document without an address of its own is read where it can be: through its operation.
+        url=hit.url or f"/reference/getDocument?documentId={encode_id('knowledge', hit.document_id)}",
         trail=" › ".join(hit.heading_path),
         excerpt_html=Markup("").join(parts),
         method=hit.method,

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from portal.pages import keys
 from portal.pages.accounts import SIGN_INS_PER_PAIR
 from tests.browser import PASSWORD
 from tests.parts import Parts
@@ -127,6 +128,20 @@ async def test_refused_key_form_says_why_and_keeps_what_was_typed(
     assert answer.status_code == 422
     assert message in answer.text
     assert f'value="{fields["name"]}"' in answer.text
+
+
+async def test_keys_of_the_explorer_never_hide_a_persons_own(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "KEYS_PER_QUERY", 2)
+    await reader.sign_up()
+    await reader.send("/keys", name="Explorer", access="read-only")
+    token = (await reader.get("/keys")).text.split('name="csrf-token" content="')[1].split('"')[0]
+    for _ in range(5):
+        minted = await reader.client.post("/explorer-key", headers={"x-csrf-token": token})
+        assert minted.status_code == 201
+    page = (await reader.get("/keys")).text
+    assert page.count("data-key=") == 2
+    assert "Revoke First key" in page
+    assert "Revoke Explorer" in page
 
 
 async def test_names_are_shown_as_they_are_and_never_as_markup(reader: Reader) -> None:
