@@ -123,6 +123,8 @@ async def own_ids(caller: Caller, group_id: str, operation: str) -> dict[str, st
         ids["keyId"] = key["_id"]
         if operation == "getApiKeyRotation":
             await caller.make(f"/v1/api-keys/{key['_id']}/rotation")
+    if "applicationId" in names:
+        ids["applicationId"] = (await caller.make("/v1/applications", name="Own", groupId=group_id))["_id"]
     if "connectionId" in names:
         ends = {"fromId": first["_id"], "toId": second["_id"]}
         made = await caller.make("/v1/connections", relationshipType="part_of", groupId=group_id, **ends)
