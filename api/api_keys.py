@@ -42,7 +42,7 @@ async def raise_epoch(services: Services, actor: Actor) -> None:
     body=ApiKeyCreate,
     answer=NewApiKey,
     status=201,
-    errors=(NotFound, GroupArchived, PrivilegeEscalation),
+    errors=(NotFound, GroupArchived, PrivilegeEscalation, Conflict),
     body_example=examples.API_KEY_CREATE,
     answer_example=_NEW_KEY,
 )

@@ -130,6 +130,20 @@ API_KEY: dict[str, Any] = {
     "revokedReason": None,
     "createdBy": ACCOUNT,
 }
+APPLICATION_CREATE: dict[str, Any] = {"name": "Web shop", "description": "Sells courses to visitors"}
+APPLICATION_UPDATE: dict[str, Any] = {"description": "Sells courses and books to visitors"}
+APPLICATION: dict[str, Any] = {
+    "_id": "thing_01jd8kq3vzg1j5m8p2r6t9w3x7",
+    "groupId": ORG,
+    "name": "Web shop",
+    "description": "Sells courses to visitors",
+    "serviceAccountId": ACCOUNT,
+    "status": "active",
+    "createdAt": _AT,
+    "updatedAt": _AT,
+    "archivedAt": None,
+    "createdBy": ACCOUNT,
+}
 ROTATION_CREATE: dict[str, Any] = {"graceHours": 48, "scopes": ["entities:read"]}
 ROTATED_KEY: dict[str, Any] = {
     "scopes": ["entities:read"],

@@ -46,6 +46,7 @@ _TAGS = {
     "Events": "What happened, every API call included.",
     "Knowledge": "What things mean: search by meaning, and an organisation's own documents.",
     "API keys": "Keys that are shown once and dead when revoked.",
+    "Applications": "The programs that keys belong to, each with its service account.",
 }
 # Every operation can give these.
 _COMMON = (

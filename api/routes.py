@@ -7,7 +7,7 @@ from typing import Any
 from litestar import Request, Response, Router, get
 from litestar.handlers import HTTPRouteHandler
 
-from api import api_keys, connections, entities, events, groups, health, knowledge, organisation
+from api import api_keys, applications, connections, entities, events, groups, health, knowledge, organisation
 from api.openapi import build_document
 from api.operations import find_operations
 from api.problems import answer_problem
@@ -21,6 +21,7 @@ operation_handlers: list[HTTPRouteHandler] = [
     *events.handlers,
     *knowledge.handlers,
     *api_keys.handlers,
+    *applications.handlers,
 ]
 
 

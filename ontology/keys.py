@@ -17,6 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.actors import Actor
 from ontology.addresses import Source, is_within, normalise_origin, parse_network, parse_networks
+from ontology.connections import Connection, add_connection, end_columns
 from ontology.database import state, state_actor
 from ontology.errors import (
     AddressNotAllowed,
@@ -101,10 +102,14 @@ class ApiKeyCreate(Input):
         default=None, description="A named set of scopes instead of a list."
     )
     group_id: GroupId | None = PydanticField(
-        default=None, description="The group it reaches from; else the creating key's own."
+        default=None,
+        description="The group it reaches from; else the application's, if one is named, or the creating key's own.",
     )
     expires_at: Moment | None = PydanticField(default=None, description="When it stops working.")
     rate_limit: RateLimit | None = PydanticField(default=None, description="Its own limits, within the plan's.")
+    application_id: ThingId | None = PydanticField(
+        default=None, description="The application it belongs to; else that of the creating key."
+    )
     allowed_addresses: AllowedAddresses | None = PydanticField(
         default=None, description="The only addresses and networks (CIDR) it works from; else it works from anywhere."
     )
@@ -273,9 +278,10 @@ async def create_key(
         scopes = PRESETS[new.preset or Preset.READ_ONLY] & actor.scopes
     if new.expires_at is not None and new.expires_at <= now:
         raise InvalidRequest(flaws=[Flaw("body.expiresAt", "lies in the past", "choose a time to come")])
-    group = await get_active_group(session, actor, new.group_id)
+    application = await _find_live_application(session, actor, new.application_id) if new.application_id else None
+    group = await get_active_group(session, actor, new.group_id or (application.group_id if application else None))
     await refuse_wider(session, actor, KeyBounds.of_properties(_describe_rights(new, scopes)))
-    return await issue_key(session, actor, new, group=group, scopes=scopes, pepper=pepper)
+    return await issue_key(session, actor, new, group=group, scopes=scopes, pepper=pepper, application=application)
 
 
 async def issue_key(
@@ -286,9 +292,13 @@ async def issue_key(
     group: Group,
     scopes: frozenset[Scope],
     pepper: str,
+    application: Thing | None = None,
 ) -> NewApiKey:
     """Store a key whose rights have been checked, with its secret and event."""
-    return await _store_key(session, actor, new.name, _describe_rights(new, scopes), group=group, pepper=pepper)
+    rights = _describe_rights(new, scopes)
+    if application is not None:
+        rights |= await _choose_account(session, actor, application, group)
+    return await _store_key(session, actor, new.name, rights, group=group, pepper=pepper)
 
 
 async def issue_twin(
@@ -324,6 +334,7 @@ async def _store_key(
     await add_thing(session, actor, key)
     digest = digest_key(secret.text, pepper)
     session.add(KeySecret(digest=digest, org_id=actor.org_id, group_id=group.id, key_id=key.id))
+    await _connect_key(session, actor, key)
     told = {"scopes": rights["scopes"], "prefix": secret.prefix}
     if "replaces" in rights:
         told["replaces"] = rights["replaces"]
@@ -343,16 +354,74 @@ def _describe_rights(new: ApiKeyCreate, scopes: frozenset[Scope]) -> dict[str, A
     }
 
 
+async def _connect_key(session: AsyncSession, actor: Actor, key: Thing) -> None:
+    """Join a key to its application, and to the person who made it; the explorer's, which come and go, to nobody."""
+    if key.name == EXPLORER_NAME:
+        return
+    ends = [("authenticated_by", key.properties["applicationId"])]
+    if actor.id.startswith("person_"):
+        ends.append(("owns_api_key", actor.id))
+    for type, from_id in ends:
+        if from_id is None:
+            continue
+        connection = Connection(
+            org_id=actor.org_id,
+            group_id=key.group_id,
+            relationship_type=type,
+            created_by=actor.id,
+            **end_columns(from_id, encode_id("thing", key.id)),
+        )
+        await add_connection(session, actor, connection)
+
+
 async def _find_application(session: AsyncSession, actor: Actor) -> tuple[Group, UUID | None, UUID | None]:
-    """The organisation, its application and the service account its keys act as."""
+    """The organisation, the application of the acting key or else the oldest live one, and its service account."""
+    own = (await find_key(session, actor, actor.key_id)).properties if actor.key_id else {}
     await state(session, {"group_id": str(actor.org_id)})
     organisation = (await session.exec(select(Group).where(Group.id == actor.org_id))).one()
-    query = select(Thing).where(
-        Thing.org_id == actor.org_id, col(Thing.type).in_(("api_application", "service_account"))
-    )
-    found = {thing.type: thing.id for thing in (await session.exec(query.order_by(col(Thing.id).desc()))).all()}
+    query = select(Thing).where(Thing.org_id == actor.org_id, Thing.type == "api_application")
+    live = query.where(Thing.status == Status.ACTIVE).order_by(col(Thing.id)).limit(1)
+    application = own.get("applicationId") or _encode((await session.exec(live)).first())
+    accounts = select(Thing).where(Thing.org_id == actor.org_id, Thing.type == "service_account")
+    of_application = accounts.where(col(Thing.properties)["applicationId"].as_string() == application)
+    account = (await session.exec(of_application.order_by(col(Thing.id)).limit(1))).first()
     await state_actor(session, actor)
-    return organisation, found.get("api_application"), found.get("service_account")
+    return organisation, decode_id(application)[1] if application else None, account.id if account else None
+
+
+def _encode(thing: Thing | None) -> str | None:
+    return encode_id("thing", thing.id) if thing else None
+
+
+async def _find_live_application(session: AsyncSession, actor: Actor, application_id: UUID) -> Thing:
+    """The application to make a key for; it stays live until the key is committed.
+
+    Raises:
+        NotFound: no such application within reach. Conflict: it is archived.
+    """
+    query = Thing.visible_to(actor).where(col(Thing.id) == application_id, col(Thing.type) == "api_application")
+    if (application := (await session.exec(query.with_for_update(read=True))).first()) is None:
+        raise NotFound
+    if application.status != Status.ACTIVE:
+        raise Conflict("The application is archived and takes no keys.")
+    return application
+
+
+async def _choose_account(session: AsyncSession, actor: Actor, application: Thing, group: Group) -> dict[str, Any]:
+    """An application and its service account, as properties of a key.
+
+    Raises:
+        Conflict: the key's group lies outside the application's, where archiving the application would not reach it.
+    """
+    if application.group_id not in (group.id, *await find_ancestor_ids(session, actor.org_id, group.id)):
+        flaw = Flaw("body.groupId", "lies outside the application's group", "name that group or one below it")
+        raise Conflict("A key of an application lies in the application's group or below.", flaws=[flaw])
+    reference = encode_id("thing", application.id)
+    accounts = Thing.visible_to(actor).where(
+        col(Thing.type) == "service_account", col(Thing.properties)["applicationId"].as_string() == reference
+    )
+    account = (await session.exec(accounts.order_by(col(Thing.id)).limit(1))).first()
+    return {"applicationId": reference, "actorId": _encode(account) or actor.id}
 
 
 async def get_key(session: AsyncSession, actor: Actor, key_id: UUID, now: datetime) -> ApiKey:

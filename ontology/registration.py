@@ -67,9 +67,7 @@ async def register_organisation(session: AsyncSession, applicant: Applicant, *, 
         name="First key", scopes=None, preset=None, group_id=None, expires_at=None, rate_limit=None
     )
     key = await issue_key(session, actor, new, group=organisation, scopes=ALL_SCOPES, pepper=pepper)
-    application_id, key_id = encode_id("thing", application.id), encode_id("thing", key.id)
-    await _connect(session, actor, "owns_api_key", actor.id, key_id)
-    await _connect(session, actor, "authenticated_by", application_id, key_id)
+    application_id = encode_id("thing", application.id)
     await _connect(session, actor, "belongs_to_org", application_id, encode_id("group", org_id))
     await _connect(session, actor, "has_quota", application_id, encode_id("thing", quota.id))
     return Registration(organisation, owner, actor, key)

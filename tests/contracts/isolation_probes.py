@@ -133,6 +133,8 @@ async def own_ids(caller: Caller, group_id: str, operation: str) -> dict[str, st
     ids |= {f"events.{name}": ids[name] for name in ("actorId", "targetId", "groupId")}
     if "lastEventId" in names:
         ids["lastEventId"] = (await caller.get("/v1/events", params={"groupId": group_id})).json()["data"][0]["_id"]
+    if "applicationId" in names:
+        ids["applicationId"] = (await caller.make("/v1/applications", name="Own", groupId=group_id))["_id"]
     if "connectionId" in names:
         ends = {"fromId": first["_id"], "toId": second["_id"]}
         made = await caller.make("/v1/connections", relationshipType="part_of", groupId=group_id, **ends)

@@ -177,6 +177,8 @@ async def _furnish(program: Program, owner: Caller, group: str, relation: str, w
     await _store_passage(program, document["_id"], word)
     key = await program.issue(owner, group_id=group)
     found.add("thing", key.key_id)
+    application = await owner.make("/v1/applications", name=f"Application {word}", description=word, groupId=group)
+    found.add("thing", application["_id"])
     found.add("person", await _store_person(program, owner, group, word))
     called = await key.get("/v1/whoami", headers={"User-Agent": word})
     found.add("request", called.headers["x-request-id"])
