@@ -21,6 +21,8 @@ _NEW_KEY = examples.API_KEY | {"key": "org_k7m2x9q4ra_key_" + "…"}
 async def raise_epoch(services: Services, actor: Actor) -> None:
     """Make every process look again before it trusts a key of this organisation.
 
+    After whatever changes what a key may do or reach: it revoked, its group archived or moved, its person's role.
+
     Raises:
         ServiceUnavailable: the change is stored but could not be announced; repeat the request.
     """
@@ -28,7 +30,7 @@ async def raise_epoch(services: Services, actor: Actor) -> None:
         await services.authenticator.limiter.raise_epoch(actor.org_id)
     except RedisError:
         raise ServiceUnavailable(
-            "The key is revoked, but not every process could be told; repeat the request."
+            "The change is stored, but not every process could be told; repeat the request."
         ) from None
 
 

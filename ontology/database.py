@@ -83,6 +83,16 @@ async def lock_for_count(session: AsyncSession, subject: UUID) -> None:
     await run_sql(session, text("SELECT pg_advisory_xact_lock(hashtextextended(:id, 0))"), {"id": str(subject)})
 
 
+async def lock_tree(session: AsyncSession, org_id: UUID, *, shared: bool = False) -> None:
+    """Hold an organisation's tree of groups still until commit.
+
+    Groups are created side by side (`shared`); moving, archiving and restoring wait for all others and make them wait,
+    so that nobody reads a place in the tree that is about to change. Take it before reading any group.
+    """
+    name = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+    await run_sql(session, text(f"SELECT {name}(hashtextextended(:id, 2))"), {"id": str(org_id)})
+
+
 @asynccontextmanager
 async def open_transaction(engine: AsyncEngine, actor: Actor) -> AsyncGenerator[AsyncSession]:
     """One transaction acting as `actor`: committed at the end, rolled back if anything is raised."""

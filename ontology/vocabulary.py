@@ -59,6 +59,10 @@ class ConnectionType:
     def is_managed(self) -> bool:
         return self.policy == "managed"
 
+    def is_managed_to(self, end: str) -> bool:
+        """Whether only the platform joins something to this end: memberships and ownership of groups carry rights."""
+        return self.is_managed or (self.policy == "managed when the target is a group" and end.startswith("group_"))
+
 
 @dataclass(frozen=True, slots=True)
 class EventType:
@@ -111,6 +115,8 @@ EVENT_TYPES = {
     for t in _FACTS["eventTypes"]
 }
 GROUP_TYPES = {t["name"]: GroupType(t["name"], t["summary"], t["defaults"]) for t in _FACTS["groupTypes"]}
+GROUP_SETTINGS: Properties = tuple(_FACTS["groupSettings"])
+ROLE_FACTS: list[dict[str, Any]] = _FACTS["roles"]
 EVENT_ALIASES: dict[str, str] = _FACTS["eventAliases"]
 
 
