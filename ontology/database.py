@@ -2,8 +2,8 @@
 
 Row-level security is forced on every table of a tenant and reads the settings a transaction states here: who acts
 (`app.org_id`, `app.group_id`), or, before there is an actor, the one secret it holds (`app.key_digest`,
-`app.session_digest`, `app.email`) or the one duty it does (`app.duty`). They end with the transaction, so a pooled
-connection carries nothing over. A transaction that states nothing sees nothing.
+`app.session_digest`, `app.email`, `app.account_id`, `app.invitation_digest`) or the one duty it does (`app.duty`). They
+end with the transaction, so a pooled connection carries nothing over. A transaction that states nothing sees nothing.
 """
 
 from collections.abc import AsyncGenerator, Mapping

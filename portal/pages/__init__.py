@@ -1,6 +1,6 @@
 """The pages of the portal: handlers parse, call one rule, return."""
 
-from portal.pages import accounts, docs, gallery, home, keys, reference, search, start
+from portal.pages import accounts, docs, gallery, home, join, keys, members, reference, search, start
 
 page_handlers = [
     *home.handlers,
@@ -8,7 +8,9 @@ page_handlers = [
     *search.handlers,
     *reference.handlers,
     *accounts.handlers,
+    *join.handlers,
     *keys.handlers,
+    *members.handlers,
     *start.handlers,
     *gallery.handlers,
 ]

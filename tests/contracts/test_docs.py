@@ -26,6 +26,8 @@ PORTAL_PATHS = {
     "/sign-up",
     "/sign-in",
     "/keys",
+    "/members",
+    "/join",
     "/start",
     "/openapi.json",
     "/health/live",
