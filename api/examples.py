@@ -7,6 +7,7 @@ ORG = "group_01jd8kq3v5e9ra7t2m4xw6yz0c"
 GROUP = "group_01jd8kt6x7f0sb8v3n5yz7a01d"
 KEY = "thing_01jd8kq3wmk4n8p2r6t0v3x5z7"
 ACCOUNT = "thing_01jd8kq3w0h2k6m9p3s7v1x4y8"
+PERSON_ID = "person_01jd8kr5z9q2w4e6r8t0y2p4s6"
 COURSE = "thing_01jd8m0a1c3e5g7j9m2p4r6t8v"
 LESSON = "thing_01jd8m0b2d4f6h8k0n3q5s7v9x"
 REQUEST = "req_0c3e5g7j9m2p4r6t8v1x3z5b"
@@ -39,6 +40,51 @@ GROUP_ROW: dict[str, Any] = {
     "archivedAt": None,
     "createdBy": ACCOUNT,
 }
+GROUP_UPDATE: dict[str, Any] = {"name": "Evening school at the river", "metadata": {"customerNumber": 4711}}
+GROUP_STATISTICS: dict[str, Any] = {
+    "groupId": GROUP,
+    "subtree": True,
+    "members": 3,
+    "entities": 128,
+    "connections": 240,
+    "events": 1904,
+    "knowledge": 12,
+    "subGroups": 2,
+}
+PERSON: dict[str, Any] = {
+    "_id": PERSON_ID,
+    "groupId": ORG,
+    "name": "Grace Hopper",
+    "email": "grace@example.com",
+    "role": "customer",
+    "status": "active",
+    "createdAt": _AT,
+    "updatedAt": _AT,
+    "createdBy": PERSON_ID,
+}
+PERSON_UPDATE: dict[str, Any] = {"name": "Grace B. Hopper", "role": "org_user"}
+MEMBERSHIP: dict[str, Any] = {
+    "personId": PERSON_ID,
+    "groupId": ORG,
+    "role": "customer",
+    "permissions": [],
+    "joinedAt": _AT,
+    "invitedBy": ACCOUNT,
+}
+INVITATION_CREATE: dict[str, Any] = {"email": "grace@example.com", "role": "org_user"}
+INVITATION: dict[str, Any] = {
+    "_id": "invitation_01jd8kr1b3d5f7h9k1n3q5s7v9",
+    "groupId": ORG,
+    "email": "grace@example.com",
+    "role": "org_user",
+    "createdAt": _AT,
+    "expiresAt": _AT + 7 * 86_400_000,
+    "acceptedAt": None,
+    "cancelledAt": None,
+    "createdBy": ACCOUNT,
+    "status": "pending",
+}
+NEW_INVITATION: dict[str, Any] = INVITATION | {"link": "https://one.example.com/join#" + "…"}
 ENTITY_CREATE: dict[str, Any] = {
     "type": "course",
     "name": "Introduction to Botany",

@@ -41,6 +41,7 @@ VERSION = "1.0.0"
 _TAGS = {
     "Organisation": "Whose key it is, what is left of its limits, and the vocabulary.",
     "Groups": "Who owns: the tree below an organisation.",
+    "People": "Who may: members of groups, their roles, and invitations.",
     "Entities": "What exists: things of every type.",
     "Connections": "How things, people and groups relate.",
     "Events": "What happened, every API call included.",

@@ -7,7 +7,7 @@ from typing import Any
 from litestar import Request, Response, Router, get
 from litestar.handlers import HTTPRouteHandler
 
-from api import api_keys, applications, connections, entities, events, groups, health, knowledge, organisation
+from api import api_keys, applications, connections, entities, events, groups, health, knowledge, organisation, people
 from api.openapi import build_document
 from api.operations import find_operations
 from api.problems import answer_problem
@@ -16,6 +16,7 @@ from api.services import Services
 operation_handlers: list[HTTPRouteHandler] = [
     *organisation.handlers,
     *groups.handlers,
+    *people.handlers,
     *entities.handlers,
     *connections.handlers,
     *events.handlers,

@@ -1,7 +1,8 @@
 """Accounts: how a person signs in to the portal. A password's hash and a session's digest are never returned.
 
-An account belongs to no group; row-level security shows it to its organisation, and to a transaction that states the
-e-mail address. A session is shown to its organisation and to who holds its token.
+An account belongs to no group; row-level security shows it to the organisation it was made in, and to a transaction
+that states the e-mail address. It signs in as one of its people (`Person.account_id`), each of whom stands in one
+group. A session is shown to its organisation and to who holds its token.
 """
 
 import asyncio
@@ -18,16 +19,21 @@ from sqlalchemy import ForeignKeyConstraint, Index, LargeBinary, Text, UniqueCon
 from sqlmodel import Field, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ontology.actors import Actor, owner_actor
-from ontology.database import state
+from ontology.actors import Actor
+from ontology.database import state, state_actor
+from ontology.errors import NotFound
 from ontology.events import record_event
-from ontology.groups import ACTIVE, Group
-from ontology.ids import new_id
-from ontology.people import Person
+from ontology.groups import ACTIVE, Group, find_ancestor_ids
+from ontology.ids import encode_id, new_id
+from ontology.people import Person, act_as
 from ontology.plans import Plan
 from ontology.records import Record, Timestamp
+from ontology.roles import Role
+from ontology.scopes import Scope
 
 SESSION_LIFE = timedelta(days=14)
+# A page offers no more places to go to than this.
+MEMBERSHIPS_SHOWN = 20
 PASSWORD_LENGTH_MIN, PASSWORD_LENGTH_MAX = 10, 200
 # 19 MiB and two passes (OWASP); two threads, so that a flood of sign-ins takes neither the memory nor the event loop.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
@@ -66,14 +72,39 @@ class PortalSession(Record, table=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Membership:
+    """One of the people an account may sign in as."""
+
+    person_id: UUID
+    org_id: UUID
+    label: str
+
+    @property
+    def text_id(self) -> str:
+        return encode_id("person", self.person_id)
+
+
+@dataclass(frozen=True, slots=True)
 class SignedIn:
-    """Who is behind a session."""
+    """Who is behind a session, and as whom else the account may act."""
 
     actor: Actor
     person_name: str
     email: str
     organisation_name: str
     handle: str
+    role: Role = Role.ORG_OWNER
+    group_name: str = ""
+    """Empty for who acts in the organisation as a whole."""
+    memberships: tuple[Membership, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Where they act, in words."""
+        return _name_place(self.organisation_name, self.group_name)
+
+    def may(self, scope: str) -> bool:
+        return Scope(scope) in self.actor.scopes
 
 
 def normalise_email(email: str) -> str:
@@ -110,6 +141,8 @@ async def create_account(session: AsyncSession, person: Person, password_hash: s
     )
     session.add(account)
     await session.flush()
+    person.account_id = account.id
+    await session.flush()
     return account
 
 
@@ -125,26 +158,39 @@ async def verify_password(session: AsyncSession, email: str, password: str) -> A
     return account if account and matches else None
 
 
-async def find_account(session: AsyncSession, email: str) -> Account:
-    """The account of an e-mail address that is known to have one."""
-    return (await session.exec(select(Account).where(Account.email == normalise_email(email)))).one()
+async def find_account(session: AsyncSession, email: str) -> Account | None:
+    """The account of an e-mail address; the session comes from `open_lookup(email=…)`."""
+    return (await session.exec(select(Account).where(Account.email == normalise_email(email)))).first()
 
 
-async def open_session(session: AsyncSession, account: Account, now: datetime) -> str:
-    """Sign in: a new random token, of which only the digest is stored."""
+async def find_home(session: AsyncSession, account: Account) -> Person | None:
+    """The person to sign in as: the one who made the account, or else the oldest whose group is active.
+
+    None: the account belongs nowhere any more.
+    """
+    people = await _list_people(session, account.id)
+    people.sort(key=lambda person: (person.id != account.person_id, person.id))
+    for person in people:
+        if await _find_place(session, person) is not None:
+            return person
+    return None
+
+
+async def open_session(session: AsyncSession, person: Person, now: datetime) -> str:
+    """Sign in as a person: a new random token, of which only the digest is stored."""
     token = secrets.token_urlsafe(32)
-    await state(session, {"org_id": str(account.org_id), "group_id": str(account.org_id)})
+    await _state_person(session, person)
     session.add(
         PortalSession(
             digest=digest_token(token),
-            org_id=account.org_id,
-            person_id=account.person_id,
+            org_id=person.org_id,
+            person_id=person.id,
             created_at=now,
             expires_at=now + SESSION_LIFE,
         )
     )
-    actor = owner_actor(account.org_id, account.person_id)
-    record_event(session, actor, "user_login", group_id=account.org_id, target_id=actor.id)
+    actor = act_as(person, Plan.STARTER)
+    record_event(session, actor, "user_login", group_id=person.group_id, target_id=actor.id)
     await session.flush()
     return token
 
@@ -157,11 +203,81 @@ async def find_session(session: AsyncSession, token: str, now: datetime) -> Sign
         return None
     await state(session, {"org_id": str(found.org_id), "group_id": str(found.org_id)})
     person = (await session.exec(select(Person).where(col(Person.id) == found.person_id))).one()
-    organisation = (await session.exec(select(Group).where(col(Group.id) == found.org_id))).one()
-    if person.status != ACTIVE or organisation.status != ACTIVE:
+    if person.status != ACTIVE or (place := await _find_place(session, person)) is None:
         return None
-    actor = owner_actor(found.org_id, person.id, Plan(organisation.plan))
-    return SignedIn(actor, person.name, person.email, organisation.name, organisation.handle or "")
+    organisation, group = place
+    actor = act_as(person, Plan(organisation.plan), await find_ancestor_ids(session, person.org_id, group.id))
+    return SignedIn(
+        actor=actor,
+        person_name=person.name,
+        email=person.email,
+        organisation_name=organisation.name,
+        handle=organisation.handle or "",
+        role=Role(person.role),
+        group_name=group.name if group.id != organisation.id else "",
+        memberships=await _list_memberships(session, person),
+    )
+
+
+async def switch_session(session: AsyncSession, signed_in: SignedIn, token: str, person_id: UUID, now: datetime) -> str:
+    """Go on as another person of the same account, under a new token; the old one is worthless from here on.
+
+    The session comes from `open_lookup(session_digest=…)`.
+
+    Raises:
+        NotFound: the account has no such person, or their group is archived.
+    """
+    chosen = next((found for found in signed_in.memberships if found.person_id == person_id), None)
+    if chosen is None:
+        raise NotFound
+    await state_actor(session, signed_in.actor)
+    await close_session(session, signed_in.actor, token)
+    await session.flush()
+    await state(session, {"org_id": str(chosen.org_id), "group_id": str(chosen.org_id)})
+    person = (await session.exec(select(Person).where(col(Person.id) == chosen.person_id))).one()
+    return await open_session(session, person, now)
+
+
+async def _list_people(session: AsyncSession, account_id: UUID) -> list[Person]:
+    """The active people of an account, in all organisations."""
+    await state(session, {"account_id": str(account_id)})
+    query = select(Person).where(col(Person.account_id) == account_id, col(Person.status) == ACTIVE)
+    return list((await session.exec(query.order_by(col(Person.id)).limit(MEMBERSHIPS_SHOWN))).all())
+
+
+async def _list_memberships(session: AsyncSession, current: Person) -> tuple[Membership, ...]:
+    """Where the account of a signed-in person may go; empty when there is nowhere else."""
+    if current.account_id is None:
+        return ()
+    people = await _list_people(session, current.account_id)
+    if len(people) < 2:
+        return ()
+    found: list[Membership] = []
+    for person in people:
+        if (place := await _find_place(session, person)) is not None:
+            organisation, group = place
+            below = group.name if group.id != organisation.id else ""
+            found.append(Membership(person.id, person.org_id, _name_place(organisation.name, below)))
+    await _state_person(session, current)
+    return tuple(found)
+
+
+async def _find_place(session: AsyncSession, person: Person) -> tuple[Group, Group] | None:
+    """The organisation and the group of a person, unless one of them is archived."""
+    await state(session, {"org_id": str(person.org_id), "group_id": str(person.org_id)})
+    query = select(Group).where(col(Group.id).in_((person.org_id, person.group_id)), col(Group.status) == ACTIVE)
+    groups = {group.id: group for group in (await session.exec(query)).all()}
+    if person.org_id not in groups or person.group_id not in groups:
+        return None
+    return groups[person.org_id], groups[person.group_id]
+
+
+def _name_place(organisation: str, group: str) -> str:
+    return f"{organisation} / {group}" if group else organisation
+
+
+async def _state_person(session: AsyncSession, person: Person) -> None:
+    await state(session, {"org_id": str(person.org_id), "group_id": str(person.group_id)})
 
 
 async def forget_expired_sessions(session: AsyncSession, now: datetime) -> None:
@@ -175,4 +291,12 @@ async def close_session(session: AsyncSession, actor: Actor, token: str) -> None
     found = (await session.exec(query)).first()
     if found is not None:
         await session.delete(found)
-        record_event(session, actor, "user_logout", group_id=actor.org_id, target_id=actor.id)
+        record_event(session, actor, "user_logout", group_id=actor.group_id, target_id=actor.id)
+
+
+async def close_sessions_of(session: AsyncSession, person: Person) -> None:
+    """Sign a person out everywhere, on every process."""
+    query = delete(PortalSession).where(
+        col(PortalSession.org_id) == person.org_id, col(PortalSession.person_id) == person.id
+    )
+    await session.exec(query)

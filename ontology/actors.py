@@ -19,7 +19,7 @@ class Actor:
     """A person or a service account, acting in one group with a set of scopes.
 
     Its reach is `group_id` and every group below it. `ancestor_ids` are the groups above, nearest first: they are not
-    within reach, but their documents marked `subtree` may be read.
+    within reach, but their documents marked `subtree` may be read. `edits_own_only`: others' rows may be read only.
     """
 
     id: str
@@ -30,6 +30,7 @@ class Actor:
     key_id: UUID | None = None
     request_id: str | None = None
     ancestor_ids: tuple[UUID, ...] = field(default=())
+    edits_own_only: bool = False
 
     def require(self, scope: Scope) -> None:
         """Refuse unless the actor holds the scope.
@@ -40,6 +41,15 @@ class Actor:
         if scope not in self.scopes:
             flaw = Flaw("header.Authorization", f"the key lacks `{scope}`", f"use a key with `{scope}`")
             raise InsufficientScope(f"This operation needs the scope `{scope}`.", flaws=[flaw])
+
+    def require_own(self, created_by: str) -> None:
+        """Refuse to change a row that another made, to whom may change only their own.
+
+        Raises:
+            InsufficientScope.
+        """
+        if self.edits_own_only and created_by != self.id:
+            raise InsufficientScope("Your role changes only what you created yourself; ask an owner of the group.")
 
     def for_request(self, request_id: str) -> "Actor":
         return replace(self, request_id=request_id)

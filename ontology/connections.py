@@ -156,13 +156,15 @@ async def create_connection(session: AsyncSession, actor: Actor, new: Connection
     """Connect two ends, with its event; the same pair twice at once makes one connection and one refusal.
 
     Raises:
-        UnknownType, ManagedType, InvalidConnection, InvalidProperties, DuplicateConnection.
+        UnknownType, InvalidConnection, InvalidProperties, DuplicateConnection.
+        ManagedType: the platform maintains it; a membership of a group is one.
         NotFound: the group or an end, the same whether it does not exist or lies out of reach.
     """
     kind = get_connection_type(new.relationship_type)
     if kind.is_managed_towards(decode_id(new.to_id)[0]):
-        flaw = Flaw("body.relationshipType", f"`{kind.name}` cannot be written here", "the platform maintains it")
-        raise ManagedType(flaws=[flaw])
+        invites = kind.name == "member_of"
+        fix = "invite the person with /v1/people/invitations" if invites else "the platform maintains it"
+        raise ManagedType(flaws=[Flaw("body.relationshipType", f"`{kind.name}` cannot be written here", fix)])
     if new.from_id == new.to_id:
         flaw = Flaw("body.toId", "is the same as `fromId`", "name two different ends")
         raise InvalidConnection(flaws=[flaw])
@@ -209,6 +211,7 @@ async def delete_connection(session: AsyncSession, actor: Actor, connection_id: 
     kind = get_connection_type(connection.relationship_type)
     if kind.is_managed_towards(decode_id(connection.to_id)[0]):
         raise ManagedType("This connection is maintained by the platform.")
+    actor.require_own(connection.created_by)
     await get_active_group(session, actor, connection.group_id)
     if connection.deleted_at is None:
         connection.deleted_at = connection.updated_at = utc_now()

@@ -2,8 +2,8 @@
 
 Row-level security is forced on every table of a tenant and reads the settings a transaction states here: who acts
 (`app.org_id`, `app.group_id`), or, before there is an actor, the one secret it holds (`app.key_digest`,
-`app.session_digest`, `app.email`) or the one duty it does (`app.duty`). They end with the transaction, so a pooled
-connection carries nothing over. A transaction that states nothing sees nothing.
+`app.session_digest`, `app.email`, `app.account_id`, `app.invitation_digest`) or the one duty it does (`app.duty`). They
+end with the transaction, so a pooled connection carries nothing over. A transaction that states nothing sees nothing.
 """
 
 from collections.abc import AsyncGenerator, Mapping
@@ -81,6 +81,16 @@ async def whole_organisation(session: AsyncSession, actor: Actor) -> AsyncGenera
 async def lock_for_count(session: AsyncSession, subject: UUID) -> None:
     """Make parallel transactions that count `subject` wait for one another until commit."""
     await run_sql(session, text("SELECT pg_advisory_xact_lock(hashtextextended(:id, 0))"), {"id": str(subject)})
+
+
+async def lock_tree(session: AsyncSession, org_id: UUID, *, shared: bool = False) -> None:
+    """Hold an organisation's tree of groups still until commit.
+
+    Groups are created side by side (`shared`); moving, archiving and restoring wait for all others and make them wait,
+    so that nobody reads a place in the tree that is about to change. Take it before reading any group.
+    """
+    name = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+    await run_sql(session, text(f"SELECT {name}(hashtextextended(:id, 2))"), {"id": str(org_id)})
 
 
 @asynccontextmanager

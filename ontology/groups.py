@@ -15,14 +15,15 @@ from sqlmodel import Field, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.actors import Actor
-from ontology.database import lock_for_count, run_sql, whole_organisation
+from ontology.database import lock_for_count, lock_tree, run_sql, whole_organisation
 from ontology.errors import Flaw, GroupArchived, InvalidRequest, NotFound, QuotaExceeded, SlugTaken
 from ontology.events import record_event
 from ontology.ids import GroupId, encode_id, new_id
+from ontology.merge import merge_patch
 from ontology.pagination import Page, PageRequest, describe_list, fetch_page
 from ontology.plans import PLAN_LIMITS
 from ontology.records import GroupClosure, Input, Moment, TenantRow, Timestamp, utc_now
-from ontology.vocabulary import GROUP_TYPES, unknown_type
+from ontology.vocabulary import GROUP_SETTINGS, GROUP_TYPES, check_properties, unknown_type
 
 DEPTH_MAX = 10
 _HANDLE_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
@@ -93,6 +94,19 @@ class GroupCreate(Input):
     )
 
 
+class GroupUpdate(Input):
+    """A JSON Merge Patch (RFC 7396): what is absent stays. Slug, type and place in the tree are not changed here."""
+
+    name: Annotated[GroupName, PydanticField(description="What people call it.")] | None = None
+    description: Annotated[str, PydanticField(max_length=2000)] | None = PydanticField(
+        default=None, description="A few words for people; null removes them."
+    )
+    metadata_: dict[str, Any] | None = PydanticField(
+        default=None, alias="metadata", description="Merged; a name set to null goes."
+    )
+    settings: dict[str, Any] | None = PydanticField(default=None, description="Merged; a name set to null goes.")
+
+
 def make_slug(name: str) -> str:
     """A slug from a name, with a random end so that two groups of one name get two slugs."""
     words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60].strip("-")
@@ -129,14 +143,16 @@ async def create_group(session: AsyncSession, actor: Actor, new: GroupCreate) ->
     """Create a sub-group; counts against the plan exactly, also when many are created at once.
 
     Raises:
-        NotFound, GroupArchived: the parent. UnknownType: the type. SlugTaken. QuotaExceeded: the plan's sub-groups.
+        NotFound, GroupArchived: the parent. UnknownType: the type. InvalidProperties: the settings. SlugTaken.
+        QuotaExceeded: the plan's sub-groups. InvalidRequest: too deep.
     """
     if new.type not in GROUP_TYPES:
         raise unknown_type("body.type", new.type, GROUP_TYPES)
+    check_properties(GROUP_SETTINGS, new.settings, "body.settings")
+    await lock_tree(session, actor.org_id, shared=True)
     parent = await get_active_group(session, actor, new.parent_group_id)
-    await _check_quota(session, actor)
-    await _check_depth(session, actor, parent)
-    defaults = GROUP_TYPES[new.type].defaults
+    await check_group_quota(session, actor)
+    await check_depth(session, actor, parent)
     group = Group(
         org_id=actor.org_id,
         parent_group_id=parent.id,
@@ -145,14 +161,47 @@ async def create_group(session: AsyncSession, actor: Actor, new: GroupCreate) ->
         type=new.type,
         description=new.description,
         metadata_=new.metadata_,
-        settings={name: defaults[name] for name in ("visibility", "joinPolicy")} | new.settings,
+        settings=_fill_settings(new.type, new.settings),
         created_by=actor.id,
     )
     await insert_closure(session, group)
     await _insert(session, group)
-    target = encode_id("group", group.id)
-    record_event(session, actor, "thing_created", group_id=group.id, target_id=target, metadata={"thingType": "group"})
+    record_group_event(session, actor, "thing_created", group)
     return group
+
+
+async def update_group(session: AsyncSession, actor: Actor, group_id: UUID, change: GroupUpdate) -> Group:
+    """Merge a change into a group; concurrent patches wait for one another and lose nothing.
+
+    Raises:
+        NotFound, GroupArchived: the group. InvalidProperties: the settings.
+    """
+    query = Group.visible_to(actor).where(col(Group.id) == group_id).with_for_update()
+    group = (await session.exec(query)).first()
+    if group is None:
+        raise NotFound
+    if group.status != ACTIVE:
+        raise GroupArchived
+    given = change.model_fields_set
+    if change.settings is not None:
+        merged = _fill_settings(group.type, merge_patch(group.settings, change.settings))
+        check_properties(GROUP_SETTINGS, merged, "body.settings")
+        group.settings = merged
+    if change.metadata_ is not None:
+        group.metadata_ = merge_patch(group.metadata_, change.metadata_)
+    if "description" in given:
+        group.description = change.description
+    group.name = change.name or group.name
+    group.updated_at = utc_now()
+    fields = sorted(name.rstrip("_") for name in given)
+    record_group_event(session, actor, "thing_updated", group, action="updated", fields=fields)
+    return group
+
+
+def _fill_settings(type: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What is not given is as the type has it."""
+    defaults = GROUP_TYPES[type].defaults
+    return {rule["name"]: defaults[rule["name"]] for rule in GROUP_SETTINGS} | given
 
 
 async def _insert(session: AsyncSession, group: Group) -> None:
@@ -241,7 +290,12 @@ async def count_sub_groups(session: AsyncSession, actor: Actor) -> int:
         return (await run_sql(session, query)).scalar_one()
 
 
-async def _check_quota(session: AsyncSession, actor: Actor) -> None:
+async def check_group_quota(session: AsyncSession, actor: Actor) -> None:
+    """Refuse one more live sub-group when the plan's are used up; exact, since parallel askers wait until commit.
+
+    Raises:
+        QuotaExceeded.
+    """
     maximum = PLAN_LIMITS[actor.plan].sub_groups_max
     if maximum is None:
         return
@@ -250,8 +304,19 @@ async def _check_quota(session: AsyncSession, actor: Actor) -> None:
         raise QuotaExceeded(f"The plan `{actor.plan}` allows {maximum} sub-groups, and all are in use.")
 
 
-async def _check_depth(session: AsyncSession, actor: Actor, parent: Group) -> None:
+async def check_depth(session: AsyncSession, actor: Actor, parent: Group, height: int = 0) -> None:
+    """Refuse to put a group, with `height` levels below it, under a parent that lies too deep.
+
+    Raises:
+        InvalidRequest: it, or what lies below it, would be more than `DEPTH_MAX` levels from the root.
+    """
     depth = len(await find_ancestor_ids(session, actor.org_id, parent.id))
-    if depth + 1 > DEPTH_MAX:
+    if depth + 1 + height > DEPTH_MAX:
         flaw = Flaw("body.parentGroupId", f"groups nest at most {DEPTH_MAX} deep", "choose a parent nearer the root")
         raise InvalidRequest(flaws=[flaw])
+
+
+def record_group_event(session: AsyncSession, actor: Actor, type: str, group: Group, **more: Any) -> None:
+    """The event of a change of a group."""
+    target, metadata = encode_id("group", group.id), {"thingType": "group", "entityName": group.name}
+    record_event(session, actor, type, group_id=group.id, target_id=target, metadata=metadata | more)

@@ -18,7 +18,7 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUES = {character: value for value, character in enumerate(ALPHABET)}
 SUFFIX_LENGTH = 26
 _MILLISECONDS_MAX = 253_402_214_400_000  # 9999-12-31, the last that a datetime can hold
-KINDS = ("group", "person", "thing", "connection", "event", "knowledge")
+KINDS = ("group", "person", "thing", "connection", "event", "knowledge", "invitation")
 _EXAMPLE_SUFFIX = "01jd8kq3v5e9ra7t2m4xw6yz0c"
 
 
@@ -119,4 +119,5 @@ PersonId = Annotated[UUID, TypedId("person")]
 ThingId = Annotated[UUID, TypedId("thing")]
 ConnectionId = Annotated[UUID, TypedId("connection")]
 EventId = Annotated[UUID, TypedId("event")]
+InvitationId = Annotated[UUID, TypedId("invitation")]
 KnowledgeId = Annotated[UUID, TypedId("knowledge")]

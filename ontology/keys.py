@@ -4,7 +4,7 @@ The key itself is a thing of type `api_key`; its HMAC lies in a table no door re
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -37,8 +37,10 @@ from ontology.ids import GroupId, ThingId, decode_id, encode_id
 from ontology.key_bounds import KeyBounds, find_end, find_wider
 from ontology.key_secrets import KeySecret, digest_key, make_secret
 from ontology.pagination import Page, PageRequest, describe_list, fetch_page
+from ontology.people import Person
 from ontology.plans import PLAN_LIMITS, Plan
 from ontology.records import WHOLE, Input, Moment, Record, TenantRow, Timestamp, parse_moment, to_epoch_ms, utc_now
+from ontology.roles import ROLES, Role
 from ontology.scopes import PRESETS, Preset, Scope, expand_scopes
 from ontology.things import Status, Thing, add_thing
 
@@ -226,7 +228,23 @@ async def find_credential(session: AsyncSession, digest: bytes) -> Credential | 
     group = (await session.exec(select(Group).where(Group.id == secret.group_id))).one()
     organisation = (await session.exec(select(Group).where(Group.id == secret.org_id))).one()
     ancestors = await find_ancestor_ids(session, secret.org_id, group.id)
-    return _describe_credential(key, group, organisation, ancestors)
+    credential = _describe_credential(key, group, organisation, ancestors)
+    return await _bind_to_person(session, credential)
+
+
+async def _bind_to_person(session: AsyncSession, credential: Credential) -> Credential:
+    """A key that acts as a person may do what that person may now, and dies when they are removed."""
+    actor = credential.actor
+    kind, identity = decode_id(actor.id)
+    if kind != "person":
+        return credential
+    query = select(Person).where(Person.org_id == actor.org_id, Person.id == identity)
+    person = (await session.exec(query)).first()
+    if person is None or person.status != ACTIVE:
+        return replace(credential, revoked=True)
+    rights = ROLES[Role(person.role)]
+    bound = replace(actor, scopes=actor.scopes & rights.scopes, edits_own_only=rights.edits_own_only)
+    return replace(credential, actor=bound)
 
 
 def _describe_credential(key: Thing, group: Group, organisation: Group, ancestors: tuple[UUID, ...]) -> Credential:
@@ -293,9 +311,15 @@ async def issue_key(
     scopes: frozenset[Scope],
     pepper: str,
     application: Thing | None = None,
+    acts_as: str | None = None,
 ) -> NewApiKey:
-    """Store a key whose rights have been checked, with its secret and event."""
+    """Store a key whose rights have been checked, with its secret and event.
+
+    It acts as the service account of its application unless `acts_as` names a person.
+    """
     rights = _describe_rights(new, scopes)
+    if acts_as is not None:
+        rights["actorId"] = acts_as
     if application is not None:
         rights |= await _choose_account(session, actor, application, group)
     return await _store_key(session, actor, new.name, rights, group=group, pepper=pepper)
@@ -504,7 +528,7 @@ def refuse_ended(key: Thing, now: datetime) -> None:
 
 
 async def mint_explorer_key(session: AsyncSession, actor: Actor, *, pepper: str, now: datetime) -> NewApiKey:
-    """A key of one hour for the explorer of a signed-in person."""
+    """A key of one hour for the explorer of a signed-in person, as whom it acts."""
     new = ApiKeyCreate.model_construct(
         name=EXPLORER_NAME,
         scopes=None,
@@ -514,7 +538,7 @@ async def mint_explorer_key(session: AsyncSession, actor: Actor, *, pepper: str,
         rate_limit=None,
     )
     group = await get_active_group(session, actor, None)
-    return await issue_key(session, actor, new, group=group, scopes=actor.scopes, pepper=pepper)
+    return await issue_key(session, actor, new, group=group, scopes=actor.scopes, pepper=pepper, acts_as=actor.id)
 
 
 def describe_key(key: Thing, use: KeyUse | None, now: datetime) -> ApiKey:

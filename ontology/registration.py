@@ -15,9 +15,11 @@ from ontology.events import record_event
 from ontology.groups import Group, insert_closure, make_handle, make_slug
 from ontology.ids import encode_id, new_id
 from ontology.keys import ApiKeyCreate, NewApiKey, issue_key
-from ontology.people import Person, Role
+from ontology.memberships import connect_member
+from ontology.people import Person
 from ontology.plans import PLAN_LIMITS, Plan
 from ontology.records import utc_now
+from ontology.roles import Role
 from ontology.scopes import ALL_SCOPES
 from ontology.things import Status, Thing, add_thing
 
@@ -106,6 +108,7 @@ async def _create_owner(session: AsyncSession, actor: Actor, owner_id: UUID, app
     session.add(owner)
     await session.flush()
     record_event(session, actor, "user_registered", group_id=actor.org_id, target_id=actor.id)
+    await connect_member(session, actor, owner, utc_now())
     if applicant.password_hash is not None:
         try:
             await create_account(session, owner, applicant.password_hash, utc_now())

@@ -2,7 +2,7 @@
 
 import re
 from enum import StrEnum
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field as PydanticField
@@ -28,6 +28,7 @@ from ontology.errors import Conflict, Flaw, ManagedType, NotFound, QuotaExceeded
 from ontology.events import record_event
 from ontology.groups import Group, get_active_group, get_group
 from ontology.ids import GroupId, ThingId, encode_id, new_id
+from ontology.merge import merge_patch
 from ontology.pagination import Page, PageRequest, describe_list, fetch_page
 from ontology.plans import PLAN_LIMITS
 from ontology.records import Input, Moment, TenantRow, Timestamp, utc_now
@@ -262,21 +263,6 @@ async def count_things(session: AsyncSession, actor: Actor, group_id: UUID | Non
     return (await run_sql(session, counted)).scalar_one()
 
 
-def merge_patch(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-    """RFC 7396, section 2."""
-    merged = dict(target)
-    for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        elif isinstance(value, dict):
-            old = merged.get(name)
-            base = cast("dict[str, Any]", old) if isinstance(old, dict) else {}
-            merged[name] = merge_patch(base, cast("dict[str, Any]", value))
-        else:
-            merged[name] = value
-    return merged
-
-
 def _prefix_query(q: str) -> str:
     """Each word as a prefix, all required; a query without a word finds nothing."""
     words = re.findall(r"\w+", q.lower())[:_SEARCH_WORDS_MAX]
@@ -296,6 +282,7 @@ async def _lock_writable(session: AsyncSession, actor: Actor, thing_id: UUID) ->
     if thing is None:
         raise NotFound
     _require_generic(THING_TYPES[thing.type])
+    actor.require_own(thing.created_by)
     await get_active_group(session, actor, thing.group_id)
     return thing
 

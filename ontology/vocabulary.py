@@ -115,6 +115,8 @@ EVENT_TYPES = {
     for t in _FACTS["eventTypes"]
 }
 GROUP_TYPES = {t["name"]: GroupType(t["name"], t["summary"], t["defaults"]) for t in _FACTS["groupTypes"]}
+GROUP_SETTINGS: Properties = tuple(_FACTS["groupSettings"])
+ROLE_FACTS: list[dict[str, Any]] = _FACTS["roles"]
 EVENT_ALIASES: dict[str, str] = _FACTS["eventAliases"]
 
 

@@ -18,8 +18,9 @@ from api.problems import translate
 from api.services import Services
 from ontology.accounts import SESSION_LIFE, SignedIn, digest_token, find_session
 from ontology.database import open_lookup
-from ontology.errors import ServiceUnavailable
+from ontology.errors import InsufficientScope, ServiceUnavailable
 from ontology.records import utc_now
+from ontology.scopes import Scope
 from portal.rendering import Site
 
 SAME_SITE = frozenset({"same-origin", "none"})
@@ -28,6 +29,12 @@ CSRF_HEADER, CSRF_FIELD = "x-csrf-token", "csrf"
 
 class NotSignedIn(Exception):
     """The page is for members; the handler of this exception leads to the sign-in."""
+
+
+class NotAllowed(InsufficientScope):
+    """The page is for members whose role allows what it does."""
+
+    title = "Your role does not allow this"
 
 
 class ForgedForm(Exception):
@@ -69,6 +76,13 @@ class Visitor:
         if self.signed_in is None:
             raise NotSignedIn
         return self.signed_in
+
+    def member_who_may(self, scope: Scope) -> SignedIn:
+        """Raises: NotSignedIn, NotAllowed."""
+        member = self.member()
+        if scope not in member.actor.scopes:
+            raise NotAllowed(f"You are here as {member.role}. Ask an owner of {member.organisation_name} for more.")
+        return member
 
 
 def _is_secure(services: Services) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -137,6 +138,48 @@ class Program:
 
     async def raise_epoch(self, caller: Caller) -> None:
         await Limiter(self.redis).raise_epoch(caller.org_id)
+
+
+async def join(inviter: Caller, name: str = "Grace", password: str = "correct horse battery", **invitation: Any) -> str:
+    """Invite somebody and let them join as a browser would, with a new account unless theirs has this password.
+
+    Returns the id of the person they are now.
+    """
+    body = {"email": f"{uuid4().hex}@example.com", "role": "org_user"} | invitation
+    invited = await inviter.make("/v1/people/invitations", **body)
+    async with new_browser(inviter.client) as browser:
+        code = invited["link"].partition("#")[2]
+        form = {"code": code, "name": name, "password": password}
+        answer = await browser.post_form("/join/accept", form)
+    assert answer.status_code == 303, answer.text
+    found = await inviter.get("/v1/people", params={"email": body["email"], "groupId": invited["groupId"]})
+    return found.json()["data"][0]["_id"]
+
+
+@dataclass(frozen=True)
+class Browser:
+    """A client with cookies of its own, that fills in forms as the portal's pages ask it to."""
+
+    client: httpx.AsyncClient
+
+    async def get(self, path: str) -> httpx.Response:
+        return await self.client.get(path)
+
+    async def post_form(self, path: str, form: dict[str, Any]) -> httpx.Response:
+        """Post a form with the token of this browser's session, which every page brings along."""
+        if not self.client.cookies:
+            await self.client.get("/sign-in")
+        page = await self.client.get("/")
+        token = re.search(r'name="csrf-token" content="([0-9a-f]+)"', page.text)
+        assert token, page.text[:500]
+        return await self.client.post(path, data=form | {"csrf": token[1]})
+
+
+@asynccontextmanager
+async def new_browser(client: httpx.AsyncClient) -> AsyncGenerator[Browser]:
+    """A browser on the program that `client` talks to."""
+    async with httpx.AsyncClient(transport=client._transport, base_url=client.base_url) as own:
+        yield Browser(own)
 
 
 @asynccontextmanager

@@ -1,6 +1,19 @@
 """The pages of the portal: handlers parse, call one rule, return."""
 
-from portal.pages import accounts, crawlers, docs, events, gallery, home, keys, reference, search, start
+from portal.pages import (
+    accounts,
+    crawlers,
+    docs,
+    events,
+    gallery,
+    home,
+    join,
+    keys,
+    members,
+    reference,
+    search,
+    start,
+)
 
 page_handlers = [
     *home.handlers,
@@ -8,8 +21,10 @@ page_handlers = [
     *search.handlers,
     *reference.handlers,
     *accounts.handlers,
+    *join.handlers,
     *keys.handlers,
     *events.handlers,
+    *members.handlers,
     *start.handlers,
     *gallery.handlers,
     *crawlers.handlers,

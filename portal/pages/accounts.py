@@ -7,16 +7,18 @@ from typing import Any
 from litestar import Request, Response, get, post
 from litestar.response import Redirect
 
+from api.parameters import parse_path_id
 from ontology.accounts import (
     PASSWORD_LENGTH_MAX,
     PASSWORD_LENGTH_MIN,
-    Account,
     SignedIn,
     close_session,
-    find_account,
+    digest_token,
+    find_home,
     hash_password,
     normalise_email,
     open_session,
+    switch_session,
     verify_password,
 )
 from ontology.database import open_lookup, open_transaction
@@ -89,7 +91,7 @@ async def _register(visitor: Visitor, values: dict[str, str], password: str) -> 
     )
     async with open_lookup(services.engine, email=normalise_email(values["email"])) as session:
         made = await register_organisation(session, applicant, pepper=services.settings.key_pepper)
-        token = await open_session(session, await find_account(session, values["email"]), utc_now())
+        token = await open_session(session, made.owner, utc_now())
     member = SignedIn(made.actor, made.owner.name, made.owner.email, made.organisation.name, made.handle)
     welcomed = replace(visitor, signed_in=member, token=token, new_cookie=session_cookie(services, token))
     return await show_start(welcomed, NewKey(made.key.name, made.key.key), status=201)
@@ -123,15 +125,17 @@ async def sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
         page = SignInPage({"email": email}, _TOO_MANY, after)
         return _ask_to_wait(render("sign_in.html", visitor.site, page), SIGN_IN_SECONDS)
     services = visitor.services
-    account: Account | None = None
-    token = ""
+    token, problem = "", "E-mail address and password do not match."
     if 0 < len(password) <= PASSWORD_LENGTH_MAX:
         async with open_lookup(services.engine, email=normalise_email(email)) as session:
             account = await verify_password(session, email, password)
-            if account is not None:
-                token = await open_session(session, account, utc_now())
-    if account is None:
-        page = SignInPage({"email": email}, {"": "E-mail address and password do not match."}, after)
+            home = await find_home(session, account) if account is not None else None
+            if home is not None:
+                token = await open_session(session, home, utc_now())
+            elif account is not None:
+                problem = "This account belongs to no organisation any more. Ask for an invitation."
+    if not token:
+        page = SignInPage({"email": email}, {"": problem}, after)
         return render("sign_in.html", visitor.site, page, status=422)
     return _welcome(visitor, token, after)
 
@@ -147,6 +151,19 @@ async def sign_out(request: Request[Any, Any, Any]) -> Response[Any]:
     cookie = session_cookie(visitor.services, "")
     cookie.max_age = 0
     return Redirect("/", status_code=303, cookies=[cookie])
+
+
+@post("/switch", opt={"public": True})
+async def switch(request: Request[Any, Any, Any]) -> Response[Any]:
+    """Go on in another organisation or group that the account belongs to, under a new session."""
+    visitor = await read_visitor(request)
+    member = visitor.member()
+    form = await read_form(request, visitor)
+    person_id = parse_path_id("person", "person", _single(form, "person"))
+    digest = digest_token(visitor.token).hex()
+    async with open_lookup(visitor.services.engine, session_digest=digest) as session:
+        token = await switch_session(session, member, visitor.token, person_id, utc_now())
+    return _welcome(visitor, token, START)
 
 
 def _welcome(visitor: Visitor, token: str, after: str) -> Response[Any]:
@@ -199,4 +216,4 @@ def _ask_to_wait(form: Response[str], seconds: int) -> Response[str]:
     return form
 
 
-handlers = [sign_up_page, sign_up, sign_in_page, sign_in, sign_out]
+handlers = [sign_up_page, sign_up, sign_in_page, sign_in, sign_out, switch]

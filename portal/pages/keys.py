@@ -65,13 +65,14 @@ _BLANK: dict[str, Any] = {"name": "", "access": Preset.READ_ONLY.value, "scopes"
 @get("/keys", opt={"public": True})
 async def keys_page(request: Request[Any, Any, Any]) -> Response[str]:
     visitor = await read_visitor(request)
+    visitor.member_who_may(Scope.API_KEYS_MANAGE)
     return await _show(visitor, values=_BLANK)
 
 
 @post("/keys", opt={"public": True})
 async def create(request: Request[Any, Any, Any]) -> Response[str]:
     visitor = await read_visitor(request)
-    visitor.member()
+    visitor.member_who_may(Scope.API_KEYS_MANAGE)
     form = await read_form(request, visitor)
     values = {
         "name": (form.get("name") or [""])[0].strip(),
@@ -91,7 +92,7 @@ async def create(request: Request[Any, Any, Any]) -> Response[str]:
 @post("/keys/{key_id:str}/revoke", opt={"public": True})
 async def revoke(request: Request[Any, Any, Any]) -> Response[Any]:
     visitor = await read_visitor(request)
-    actor = visitor.member().actor
+    actor = visitor.member_who_may(Scope.API_KEYS_MANAGE).actor
     await read_form(request, visitor)
     identity = parse_path_id("keyId", "thing", request.path_params["key_id"])
     async with open_transaction(visitor.services.engine, actor) as session:
@@ -102,7 +103,7 @@ async def revoke(request: Request[Any, Any, Any]) -> Response[Any]:
 
 async def make_key(visitor: Visitor, new: ApiKeyCreate) -> NewKey:
     """Create a key for the member, and hand over its text."""
-    actor = visitor.member().actor
+    actor = visitor.member_who_may(Scope.API_KEYS_MANAGE).actor
     pepper = visitor.services.settings.key_pepper
     async with open_transaction(visitor.services.engine, actor) as session:
         key = await create_key(session, actor, new, pepper=pepper, now=utc_now())

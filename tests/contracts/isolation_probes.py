@@ -16,7 +16,7 @@ from api.operations import find_operations
 from api.routes import operation_handlers
 from ontology.ids import ALPHABET, encode_id, new_id
 from tests.contracts.isolation_world import Belongings, World
-from tests.program import Caller
+from tests.program import Caller, join
 
 DOCUMENT = build_document(find_operations(operation_handlers), public_url="http://one.test")
 _ID_PATTERN = re.compile(r"^\^\(?([a-z|]+)\)?_")
@@ -123,6 +123,11 @@ async def own_ids(caller: Caller, group_id: str, operation: str) -> dict[str, st
     if operation == "restoreEntity":
         assert (await caller.delete(f"/v1/entities/{first['_id']}")).status_code == 200
     ids = dict.fromkeys(("groupId", "parentGroupId"), group_id)
+    if operation in ("moveGroup", "archiveGroup", "restoreGroup"):
+        below = await caller.make("/v1/groups", name="Own", parentGroupId=group_id)
+        ids["groupId"] = below["_id"]
+    if operation == "restoreGroup":
+        assert (await caller.delete(f"/v1/groups/{ids['groupId']}")).status_code == 200
     ids |= {"fromId": first["_id"], "toId": second["_id"], "entityId": first["_id"]}
     ids |= {"actorId": first["_id"], "targetId": first["_id"], "requestId": never_existed("request")}
     if "keyId" in names:
@@ -135,6 +140,12 @@ async def own_ids(caller: Caller, group_id: str, operation: str) -> dict[str, st
         ids["lastEventId"] = (await caller.get("/v1/events", params={"groupId": group_id})).json()["data"][0]["_id"]
     if "applicationId" in names:
         ids["applicationId"] = (await caller.make("/v1/applications", name="Own", groupId=group_id))["_id"]
+    if "invitationId" in names:
+        address = f"{secrets.token_hex(8)}@example.com"
+        made = await caller.make("/v1/people/invitations", email=address, role="customer", groupId=group_id)
+        ids["invitationId"] = made["_id"]
+    if "personId" in names:
+        ids["personId"] = await join(caller, role="customer", groupId=group_id)
     if "connectionId" in names:
         ends = {"fromId": first["_id"], "toId": second["_id"]}
         made = await caller.make("/v1/connections", relationshipType="part_of", groupId=group_id, **ends)

@@ -23,8 +23,9 @@ from ontology.database import open_duty, open_transaction
 from ontology.ids import decode_id, encode_id
 from ontology.keys import KeyUse
 from ontology.knowledge_items import KnowledgeItem
-from ontology.people import Person, Role
+from ontology.people import Person
 from ontology.records import metadata, utc_now
+from ontology.roles import Role
 from tests.program import Caller, Program
 from worker.request_log import drain_request_log
 
@@ -69,8 +70,11 @@ class World:
         columns = metadata.tables[table].c
         column = next((name for name in ("group_id", "descendant_id") if name in columns), "org_id")
         column = "id" if table == "groups" else column
+        where = f"{column} = ANY(%s)"
+        if column == "org_id" and "person_id" in columns:
+            where = "person_id IN (SELECT id FROM people WHERE group_id = ANY(%s))"
         with psycopg.connect(self.superuser_url, row_factory=dict_row) as connection:
-            query = f"SELECT to_jsonb(t) AS row FROM {table} t WHERE {column} = ANY(%s) ORDER BY to_jsonb(t)::text"
+            query = f"SELECT to_jsonb(t) AS row FROM {table} t WHERE {where} ORDER BY to_jsonb(t)::text"
             return [row["row"] for row in connection.execute(query.encode(), [groups]).fetchall()]
 
 
@@ -180,6 +184,10 @@ async def _furnish(program: Program, owner: Caller, group: str, relation: str, w
     application = await owner.make("/v1/applications", name=f"Application {word}", description=word, groupId=group)
     found.add("thing", application["_id"])
     found.add("person", await _store_person(program, owner, group, word))
+    invited = await owner.make(
+        "/v1/people/invitations", email=f"invited-{word}@example.com", role="customer", groupId=group
+    )
+    found.add("invitation", invited["_id"])
     called = await key.get("/v1/whoami", headers={"User-Agent": word})
     found.add("request", called.headers["x-request-id"])
     return found

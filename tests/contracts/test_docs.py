@@ -27,6 +27,8 @@ PORTAL_PATHS = {
     "/sign-in",
     "/events",
     "/keys",
+    "/members",
+    "/join",
     "/start",
     "/openapi.json",
     "/health/live",

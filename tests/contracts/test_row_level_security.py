@@ -36,6 +36,7 @@ UNCHECKED_REFERENCES = {
     ("idempotency_records", "key_id"): "the same",
     ("group_closure", "ancestor_id"): "written before the group's row, which row-level security asks it about",
     ("group_closure", "descendant_id"): "the same",
+    ("people", "account_id"): "an account is many people, in many organisations; written by joining alone",
     ("knowledge_items", "document_id"): "platform rows have no group; written by the indexing duty alone",
 }
 
@@ -149,7 +150,10 @@ async def test_a_transaction_that_states_nothing_sees_no_row(
     with psycopg.connect(parts.postgres.url(APP_ROLE, module_database)) as connection:
         for stated in (None, ""):
             if stated is not None:
-                names = ("org_id", "group_id", "key_digest", "session_digest", "email", "duty")
+                names = (
+                    *("org_id", "group_id", "key_digest", "session_digest", "email", "duty"),
+                    *("account_id", "invitation_digest"),
+                )
                 for name in names:
                     connection.execute("SELECT set_config(%s, %s, true)", [f"app.{name}", stated])
             for table in TABLES:
@@ -181,6 +185,11 @@ def _fill(catalogue: Catalogue, table: str, org_id: UUID) -> None:
         case "idempotency_records":
             statement = "INSERT INTO idempotency_records VALUES (%s, %s, 'k', %s, '', 200, 'x', '', %s)"
             catalogue.execute(statement, [org_id, new_id(), org_id, now])
+        case "invitations":
+            statement = """
+                INSERT INTO invitations (org_id, id, group_id, email, role, created_at, expires_at, created_by, digest)
+                VALUES (%s, %s, %s, 'e', 'customer', %s, %s, 'a', 'd')"""
+            catalogue.execute(statement, [org_id, new_id(), org_id, now, now])
         case "portal_sessions":
             statement = """
                 INSERT INTO portal_sessions (digest, org_id, person_id, created_at, expires_at)
@@ -254,6 +263,7 @@ def test_unique_constraints_tell_nothing_across_organisations(catalogue: Catalog
         ("api_key_secrets", ("digest",)),
         ("api_key_uses", ("key_id",)),
         ("portal_sessions", ("digest",)),
+        ("invitations", ("digest",)),
         ("alembic_version", ("version_num",)),
     }
     assert found == random | allowed

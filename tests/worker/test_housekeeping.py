@@ -22,9 +22,9 @@ async def test_housekeeping_forgets_what_is_past_its_life_and_nothing_else(setti
         made = await program.register_fully(Applicant("Acme", "Ada", "ada@example.com"))
         actor = made.actor
         async with open_transaction(program.engine, actor) as session:
-            account = await create_account(session, made.owner, "hash", now)
+            await create_account(session, made.owner, "hash", now)
             for moment in (now, now - SESSION_LIFE - timedelta(seconds=1)):
-                await open_session(session, account, moment)
+                await open_session(session, made.owner, moment)
         caller = await program.register()
         for age in (timedelta(), LIFE + timedelta(seconds=1)):
             async with open_transaction(program.engine, caller.owner) as session:
