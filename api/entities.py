@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api import examples
 from api.operations import Call, NoBody, NoQuery, operation
-from api.parameters import PageQuery, QueryBoolean, QueryText
+from api.parameters import DryRunQuery, PageQuery, QueryBoolean, QueryText
 from ontology import things
 from ontology.errors import (
     Conflict,
@@ -43,6 +43,7 @@ class EntitiesQuery(PageQuery):
     id="createEntity",
     tag=_TAG,
     scope=Scope.ENTITIES_WRITE,
+    query=DryRunQuery,
     body=ThingCreate,
     answer=ThingFields,
     status=201,
@@ -50,7 +51,7 @@ class EntitiesQuery(PageQuery):
     body_example=examples.ENTITY_CREATE,
     answer_example=examples.ENTITY,
 )
-async def create_entity(call: Call[ThingCreate, NoQuery]) -> Thing:
+async def create_entity(call: Call[ThingCreate, DryRunQuery]) -> Thing:
     """Create an entity.
 
     In the key's group, or in `groupId` within the key's reach. New entities are drafts unless `status` says otherwise.
@@ -64,6 +65,7 @@ async def create_entity(call: Call[ThingCreate, NoQuery]) -> Thing:
     id="createEntityAlias",
     tag=_TAG,
     scope=Scope.ENTITIES_WRITE,
+    query=DryRunQuery,
     body=ThingCreate,
     answer=ThingFields,
     status=201,
@@ -71,7 +73,7 @@ async def create_entity(call: Call[ThingCreate, NoQuery]) -> Thing:
     body_example=examples.ENTITY_CREATE,
     answer_example=examples.ENTITY,
 )
-async def create_entity_alias(call: Call[ThingCreate, NoQuery]) -> Thing:
+async def create_entity_alias(call: Call[ThingCreate, DryRunQuery]) -> Thing:
     """Create an entity, in the published spelling.
 
     The same as `POST /v1/entities`.
@@ -136,13 +138,14 @@ async def get_entity(call: Call[NoBody, NoQuery]) -> Thing:
     tag=_TAG,
     scope=Scope.ENTITIES_WRITE,
     path_ids=_PATH_ID,
+    query=DryRunQuery,
     body=ThingUpdate,
     answer=ThingFields,
     errors=(NotFound, GroupArchived, ManagedType, Conflict, InvalidProperties),
     body_example=examples.ENTITY_UPDATE,
     answer_example=examples.ENTITY,
 )
-async def update_entity(call: Call[ThingUpdate, NoQuery]) -> Thing:
+async def update_entity(call: Call[ThingUpdate, DryRunQuery]) -> Thing:
     """Update an entity.
 
     A JSON Merge Patch (RFC 7396): what is absent stays, a property set to `null` is removed.

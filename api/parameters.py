@@ -50,6 +50,14 @@ class Query(Record):
     )
 
 
+class DryRunQuery(Query):
+    """A write that can be tried first."""
+
+    dry_run: Annotated[QueryBoolean, Field(description="Check everything, answer what would be, change nothing.")] = (
+        False
+    )
+
+
 class PageQuery(Query):
     """A list's page."""
 

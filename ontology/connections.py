@@ -25,7 +25,7 @@ from ontology.groups import get_active_group, get_group
 from ontology.ids import ConnectionId, GroupId, decode_id, encode_id, new_id
 from ontology.pagination import Page, PageRequest, describe_list, fetch_page
 from ontology.people import Person
-from ontology.records import Input, Moment, TenantRow, Timestamp, utc_now
+from ontology.records import Input, Moment, TenantRow, Timestamp, next_change, utc_now
 from ontology.things import Thing
 from ontology.vocabulary import ConnectionType, check_properties, get_connection_type
 
@@ -210,7 +210,7 @@ async def delete_connection(session: AsyncSession, actor: Actor, connection_id: 
         raise ManagedType("This connection is maintained by the platform.")
     await get_active_group(session, actor, connection.group_id)
     if connection.deleted_at is None:
-        connection.deleted_at = connection.updated_at = utc_now()
+        connection.deleted_at = connection.updated_at = next_change(connection.updated_at)
         _record(session, actor, "thing_deleted", connection)
     return connection
 

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from pydantic import Field as PydanticField
@@ -111,8 +111,9 @@ class ApiKeyCreate(Input):
 
 
 class ApiKey(Record):
-    """The public form of a key."""
+    """The public form of a key; its last use is the worker's to write."""
 
+    shows_more_than_its_row: ClassVar[bool] = True
     id: ThingId = PydanticField(serialization_alias="_id")
     group_id: GroupId
     application_id: ThingId | None
@@ -125,6 +126,7 @@ class ApiKey(Record):
     last_used_at: Moment | None
     last_used_ip: str | None
     created_at: Moment
+    updated_at: Moment = PydanticField(exclude=True)
     revoked_at: Moment | None
     created_by: str
 
@@ -399,6 +401,7 @@ def describe_key(key: Thing, use: KeyUse | None, now: datetime) -> ApiKey:
         last_used_at=use.last_used_at if use else None,
         last_used_ip=use.last_used_ip if use else None,
         created_at=key.created_at,
+        updated_at=key.updated_at,
         revoked_at=revoked,
         created_by=key.created_by,
     )

@@ -30,7 +30,7 @@ from ontology.groups import Group, get_active_group, get_group
 from ontology.ids import GroupId, ThingId, encode_id, new_id
 from ontology.pagination import Page, PageRequest, describe_list, fetch_page
 from ontology.plans import PLAN_LIMITS
-from ontology.records import Input, Moment, TenantRow, Timestamp, utc_now
+from ontology.records import Input, Moment, TenantRow, Timestamp, next_change, utc_now
 from ontology.vocabulary import THING_TYPES, ThingType, check_properties, get_thing_type
 
 MANAGED_TYPES = tuple(name for name, kind in THING_TYPES.items() if kind.is_managed)
@@ -76,6 +76,7 @@ class Thing(ThingFields, table=True):
         Index("ix_things_org_id_id", "org_id", "id"),
         Index("ix_things_org_id_group_id_id", "org_id", "group_id", "id"),
         Index("ix_things_org_id_type_id", "org_id", "type", "id"),
+        *(Index(f"ix_things_org_id_{name}_id", "org_id", name, "id") for name in ("created_at", "updated_at", "name")),
     )
 
     def as_json(self) -> dict[str, Any]:
@@ -178,7 +179,7 @@ async def update_thing(session: AsyncSession, actor: Actor, thing_id: UUID, chan
         thing.properties = merged
     thing.name = change.name or thing.name
     thing.status = change.status or thing.status
-    thing.updated_at = utc_now()
+    thing.updated_at = next_change(thing.updated_at)
     _record(session, actor, "thing_updated", thing, fields=sorted(change.model_dump(exclude_unset=True)))
     return thing
 
@@ -189,7 +190,7 @@ async def delete_thing(session: AsyncSession, actor: Actor, thing_id: UUID) -> T
     if thing.deleted_at is not None:
         return thing
     thing.status = Status.ARCHIVED
-    thing.deleted_at = thing.updated_at = utc_now()
+    thing.deleted_at = thing.updated_at = next_change(thing.updated_at)
     statement = sql(
         "UPDATE connections SET deleted_at = :now, updated_at = :now "
         "WHERE org_id = :org_id AND deleted_at IS NULL AND (from_thing_id = :id OR to_thing_id = :id)"
@@ -210,7 +211,7 @@ async def restore_thing(session: AsyncSession, actor: Actor, thing_id: UUID) -> 
         raise Conflict("Only a deleted or archived entity can be restored.")
     if thing.deleted_at is not None:
         await _check_quota(session, actor, await get_group(session, actor, thing.group_id))
-    thing.status, thing.deleted_at, thing.updated_at = Status.ACTIVE, None, utc_now()
+    thing.status, thing.deleted_at, thing.updated_at = Status.ACTIVE, None, next_change(thing.updated_at)
     _record(session, actor, "thing_updated", thing, action="restored")
     return thing
 

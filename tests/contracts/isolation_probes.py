@@ -24,7 +24,7 @@ _BODY_TYPE = "application/json"
 # Of one kind and victim: all but most of the events.
 _IDS_MAX = 5
 # Different in two answers of equal meaning.
-_CHANGING_HEADERS = frozenset({"x-request-id", "ratelimit", "ratelimit-policy", "date"})
+_CHANGING_HEADERS = frozenset({"x-request-id", "ratelimit", "ratelimit-policy", "date", "etag"})
 
 
 @dataclass(frozen=True)
