@@ -373,7 +373,8 @@ def _rename(value: Any, names: dict[str, str]) -> Any:
 def _close_vocabulary(schemas: dict[str, Any]) -> None:
     """The types a request may name are closed sets, which the vocabulary knows and the input models do not."""
     generic = [name for name, kind in THING_TYPES.items() if not kind.is_managed]
-    schemas["EntityCreate"]["properties"]["type"]["enum"] = generic
+    for name in ("EntityCreate", "BatchCreate"):
+        schemas[name]["properties"]["type"]["enum"] = generic
     relations = [name for name, kind in CONNECTION_TYPES.items() if not kind.is_managed]
     schemas["ConnectionCreate"]["properties"]["relationshipType"]["enum"] = relations
     schemas["GroupCreate"]["properties"]["type"]["enum"] = list(GROUP_TYPES)

@@ -7,7 +7,7 @@ from typing import Any
 from litestar import Request, Response, Router, get
 from litestar.handlers import HTTPRouteHandler
 
-from api import api_keys, connections, entities, events, groups, health, knowledge, organisation
+from api import api_keys, connections, entities, entity_batches, events, graph, groups, health, knowledge, organisation
 from api.openapi import build_document
 from api.operations import find_operations
 from api.problems import answer_problem
@@ -17,7 +17,9 @@ operation_handlers: list[HTTPRouteHandler] = [
     *organisation.handlers,
     *groups.handlers,
     *entities.handlers,
+    *entity_batches.handlers,
     *connections.handlers,
+    *graph.handlers,
     *events.handlers,
     *knowledge.handlers,
     *api_keys.handlers,

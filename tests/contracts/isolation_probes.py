@@ -116,7 +116,13 @@ async def own_ids(caller: Caller, group_id: str, operation: str) -> dict[str, st
     if operation == "restoreEntity":
         assert (await caller.delete(f"/v1/entities/{first['_id']}")).status_code == 200
     ids = dict.fromkeys(("groupId", "parentGroupId"), group_id)
-    ids |= {"fromId": first["_id"], "toId": second["_id"], "entityId": first["_id"]}
+    ids |= {
+        "fromId": first["_id"],
+        "toId": second["_id"],
+        "endId": first["_id"],
+        "entityId": first["_id"],
+        "startId": first["_id"],
+    }
     ids |= {"actorId": first["_id"], "targetId": first["_id"], "requestId": never_existed("request")}
     if "keyId" in names:
         key = await caller.make("/v1/api-keys", name="Own", preset="read-only", groupId=group_id)
