@@ -184,3 +184,18 @@ HIT: dict[str, Any] = {
     "path": None,
     "operationId": None,
 }
+TYPE: dict[str, Any] = {
+    "name": "note",
+    "dimension": "things",
+    "category": "core_composition",
+    "summary": "Short text",
+    "policy": "generic",
+    "schema": {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "note",
+        "type": "object",
+        "properties": {"content": {"type": ["string", "null"]}},
+        "additionalProperties": True,
+    },
+    "count": 17,
+}

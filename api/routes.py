@@ -7,7 +7,19 @@ from typing import Any
 from litestar import Request, Response, Router, get
 from litestar.handlers import HTTPRouteHandler
 
-from api import api_keys, connections, entities, entity_batches, events, graph, groups, health, knowledge, organisation
+from api import (
+    api_keys,
+    connections,
+    entities,
+    entity_batches,
+    events,
+    graph,
+    groups,
+    health,
+    knowledge,
+    ontology_types,
+    organisation,
+)
 from api.openapi import build_document
 from api.operations import find_operations
 from api.problems import answer_problem
@@ -15,6 +27,7 @@ from api.services import Services
 
 operation_handlers: list[HTTPRouteHandler] = [
     *organisation.handlers,
+    *ontology_types.handlers,
     *groups.handlers,
     *entities.handlers,
     *entity_batches.handlers,

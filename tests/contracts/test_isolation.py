@@ -23,7 +23,7 @@ from tests.program import Program, running_program
 
 # They show rows of nobody: the caller's own names, counts, and the vocabulary. The list of documents leaves out what
 # is not the organisation's in a condition of its own, since the platform's are visible to everybody.
-_NO_ROWS = {"whoami {}", "getQuota {}", "getOntology {}"}
+_NO_ROWS = {"whoami {}", "getQuota {}", "getOntology {}", "listTypes {}"}
 SILENT = {"mine": _NO_ROWS, "root": _NO_ROWS | {"listDocuments {'limit': '1000'}"}}
 
 
