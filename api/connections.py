@@ -6,10 +6,18 @@ from pydantic import Field
 
 from api import examples
 from api.operations import Call, NoBody, NoQuery, operation
-from api.parameters import PageQuery, QueryBoolean
+from api.parameters import DryRunQuery, PageQuery, QueryBoolean
 from ontology import connections
-from ontology.connections import Connection, ConnectionCreate, ConnectionFields, EndId
+from ontology.connections import (
+    Connection,
+    ConnectionCreate,
+    ConnectionFields,
+    ConnectionUpdate,
+    EndId,
+    Validity,
+)
 from ontology.errors import (
+    Conflict,
     DuplicateConnection,
     GroupArchived,
     InvalidConnection,
@@ -20,6 +28,7 @@ from ontology.errors import (
 )
 from ontology.ids import GroupId
 from ontology.pagination import Page
+from ontology.records import Moment
 from ontology.scopes import Scope
 from ontology.things import TypeName
 
@@ -32,7 +41,10 @@ class ConnectionsQuery(PageQuery):
 
     from_id: Annotated[EndId, Field(description="Only connections from this end.")] | None = None
     to_id: Annotated[EndId, Field(description="Only connections to this end.")] | None = None
+    end_id: Annotated[EndId, Field(description="Only connections with this at either end.")] | None = None
     relationship_type: TypeName | None = None
+    active_at: Annotated[Moment, Field(description="Only what holds at this time; epoch ms or ISO 8601.")] | None = None
+    validity: Annotated[Validity, Field(description="Only what is future, active or expired now.")] | None = None
     group_id: Annotated[GroupId, Field(description="Only connections of this group.")] | None = None
     include_deleted: Annotated[QueryBoolean, Field(description="Also deleted connections.")] = False
 
@@ -93,6 +105,9 @@ async def list_connections(call: Call[NoBody, ConnectionsQuery]) -> Page[Connect
         relationship_type=query.relationship_type,
         group_id=query.group_id,
         include_deleted=query.include_deleted,
+        end_id=query.end_id,
+        active_at=query.active_at,
+        validity=query.validity,
     )
 
 
@@ -110,6 +125,50 @@ async def list_connections(call: Call[NoBody, ConnectionsQuery]) -> Page[Connect
 async def get_connection(call: Call[NoBody, NoQuery]) -> Connection:
     """Get a connection."""
     return await connections.get_connection(call.session, call.actor, call.ids["connectionId"])
+
+
+@operation(
+    "PUT",
+    "/v1/connections",
+    id="putConnection",
+    tag=_TAG,
+    scope=Scope.CONNECTIONS_WRITE,
+    query=DryRunQuery,
+    body=ConnectionCreate,
+    answer=ConnectionFields,
+    errors=(NotFound, GroupArchived, UnknownType, ManagedType, InvalidConnection, InvalidProperties),
+    body_example=examples.CONNECTION_CREATE,
+    answer_example=examples.CONNECTION,
+)
+async def put_connection(call: Call[ConnectionCreate, DryRunQuery]) -> Connection:
+    """Create or replace a connection.
+
+    If the two ends are joined by this type already, metadata, strength and validity become what is given. Repeating is
+    safe. Types that join a pair more than once are created with POST.
+    """
+    return await connections.put_connection(call.session, call.actor, call.body)
+
+
+@operation(
+    "PATCH",
+    "/v1/connections/{connectionId}",
+    id="updateConnection",
+    tag=_TAG,
+    scope=Scope.CONNECTIONS_WRITE,
+    path_ids=_PATH_ID,
+    query=DryRunQuery,
+    body=ConnectionUpdate,
+    answer=ConnectionFields,
+    errors=(NotFound, GroupArchived, ManagedType, Conflict, InvalidProperties),
+    body_example=examples.CONNECTION_UPDATE,
+    answer_example=examples.CONNECTION,
+)
+async def update_connection(call: Call[ConnectionUpdate, DryRunQuery]) -> Connection:
+    """Update a connection.
+
+    A JSON Merge Patch of metadata, strength and validity; ends and type stay.
+    """
+    return await connections.update_connection(call.session, call.actor, call.ids["connectionId"], call.body)
 
 
 @operation(
@@ -131,4 +190,11 @@ async def delete_connection(call: Call[NoBody, NoQuery]) -> Connection:
     return await connections.delete_connection(call.session, call.actor, call.ids["connectionId"])
 
 
-handlers = [create_connection, list_connections, get_connection, delete_connection]
+handlers = [
+    create_connection,
+    put_connection,
+    list_connections,
+    get_connection,
+    update_connection,
+    delete_connection,
+]

@@ -1,12 +1,12 @@
 """`/v1/entities`: things of every type through one resource."""
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema, model_validator
 
 from api import examples
 from api.operations import Call, NoBody, NoQuery, operation
-from api.parameters import PageQuery, QueryBoolean, QueryText
+from api.parameters import DryRunQuery, PageQuery, QueryBoolean, QueryText
 from ontology import things
 from ontology.errors import (
     Conflict,
@@ -19,22 +19,88 @@ from ontology.errors import (
 )
 from ontology.ids import GroupId
 from ontology.pagination import Page
+from ontology.property_filters import (
+    FILTERS_MAX,
+    NAME_PATTERN,
+    OPERATORS,
+    PREFIX,
+    VALUE_LENGTH_MAX,
+    parse_property_filters,
+)
+from ontology.records import Moment
 from ontology.scopes import Scope
-from ontology.things import Status, Thing, ThingCreate, ThingFields, ThingUpdate, TypeName
+from ontology.things import (
+    SortBy,
+    Status,
+    Thing,
+    ThingCreate,
+    ThingFields,
+    ThingFilter,
+    ThingReplace,
+    ThingUpdate,
+    TypeName,
+)
+from ontology.vocabulary import THING_TYPES
 
+# Query parameters by their whole names, which no fixed list could hold.
+PropertyParameters = Annotated[
+    dict[str, str],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": FILTERS_MAX,
+            "patternProperties": {
+                rf"^properties\.{NAME_PATTERN}(\[({'|'.join(OPERATORS[:-1])})\])?$": {
+                    "type": "string",
+                    "maxLength": VALUE_LENGTH_MAX,
+                },
+                rf"^properties\.{NAME_PATTERN}\[exists\]$": {"enum": ["true", "false"]},
+            },
+            "additionalProperties": False,
+        }
+    ),
+]
 _TAG = "Entities"
 _PATH_ID = {"entityId": "thing"}
 _CREATE_ERRORS = (NotFound, GroupArchived, QuotaExceeded, UnknownType, ManagedType, InvalidProperties)
 
 
 class EntitiesQuery(PageQuery):
-    """Filters of the list of entities."""
+    """Filters of the list of entities, and its order."""
 
     type: TypeName | None = None
     status: Status | None = None
     q: Annotated[QueryText, Field(description="Words that the name or the texts hold or begin with.")] | None = None
     group_id: Annotated[GroupId, Field(description="Only entities of this group.")] | None = None
     include_deleted: Annotated[QueryBoolean, Field(description="Also deleted entities.")] = False
+    created_after: (
+        Annotated[Moment, Field(description="Created at this time or later; epoch ms or ISO 8601.")] | None
+    ) = None
+    created_before: Annotated[Moment, Field(description="Created before this time.")] | None = None
+    updated_after: Annotated[Moment, Field(description="Changed last at this time or later.")] | None = None
+    updated_before: Annotated[Moment, Field(description="Changed last before this time.")] | None = None
+    sort: Annotated[SortBy, Field(description="What to sort by; `createdAt` if absent.")] | None = None
+    order: Annotated[Literal["asc", "desc"], Field(description="Upwards, or downwards if absent.")] = "desc"
+    properties: PropertyParameters = Field(
+        default_factory=dict,
+        description="What properties hold: `properties.price[gte]=10`, `properties.tags=ferns`. Operators: none for "
+        "equal, and `ne`, `gt`, `gte`, `lt`, `lte`, `in` (separated by commas), `exists`.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Parameters named `properties.…` under one name."""
+        found = {name: value for name, value in given.items() if name.startswith(PREFIX)}
+        rest = {name: value for name, value in given.items() if name not in found}
+        return rest | ({"properties": found} if found and "properties" not in rest else {})
+
+    def narrow(self) -> ThingFilter:
+        kind = THING_TYPES.get(self.type or "")
+        filters = parse_property_filters(self.properties, kind.sensitive_names if kind else frozenset())
+        return ThingFilter(
+            self.created_after, self.created_before, self.updated_after, self.updated_before, tuple(filters)
+        )
 
 
 @operation(
@@ -43,6 +109,7 @@ class EntitiesQuery(PageQuery):
     id="createEntity",
     tag=_TAG,
     scope=Scope.ENTITIES_WRITE,
+    query=DryRunQuery,
     body=ThingCreate,
     answer=ThingFields,
     status=201,
@@ -50,7 +117,7 @@ class EntitiesQuery(PageQuery):
     body_example=examples.ENTITY_CREATE,
     answer_example=examples.ENTITY,
 )
-async def create_entity(call: Call[ThingCreate, NoQuery]) -> Thing:
+async def create_entity(call: Call[ThingCreate, DryRunQuery]) -> Thing:
     """Create an entity.
 
     In the key's group, or in `groupId` within the key's reach. New entities are drafts unless `status` says otherwise.
@@ -64,6 +131,7 @@ async def create_entity(call: Call[ThingCreate, NoQuery]) -> Thing:
     id="createEntityAlias",
     tag=_TAG,
     scope=Scope.ENTITIES_WRITE,
+    query=DryRunQuery,
     body=ThingCreate,
     answer=ThingFields,
     status=201,
@@ -71,7 +139,7 @@ async def create_entity(call: Call[ThingCreate, NoQuery]) -> Thing:
     body_example=examples.ENTITY_CREATE,
     answer_example=examples.ENTITY,
 )
-async def create_entity_alias(call: Call[ThingCreate, NoQuery]) -> Thing:
+async def create_entity_alias(call: Call[ThingCreate, DryRunQuery]) -> Thing:
     """Create an entity, in the published spelling.
 
     The same as `POST /v1/entities`.
@@ -94,8 +162,8 @@ async def create_entity_alias(call: Call[ThingCreate, NoQuery]) -> Thing:
 async def list_entities(call: Call[NoBody, EntitiesQuery]) -> Page[Thing]:
     """List entities.
 
-    Those of the key's group and every group below it, newest first. Managed types (keys, accounts) are listed only when
-    `type` names one.
+    Those of the key's group and every group below it, newest first unless `sort` and `order` say otherwise. Managed
+    types (keys, accounts) are listed only when `type` names one.
     """
     query = call.query
     return await things.list_things(
@@ -107,6 +175,9 @@ async def list_entities(call: Call[NoBody, EntitiesQuery]) -> Page[Thing]:
         q=query.q,
         group_id=query.group_id,
         include_deleted=query.include_deleted,
+        narrow=query.narrow(),
+        sort_by=query.sort,
+        descending=query.order == "desc",
     )
 
 
@@ -136,18 +207,41 @@ async def get_entity(call: Call[NoBody, NoQuery]) -> Thing:
     tag=_TAG,
     scope=Scope.ENTITIES_WRITE,
     path_ids=_PATH_ID,
+    query=DryRunQuery,
     body=ThingUpdate,
     answer=ThingFields,
     errors=(NotFound, GroupArchived, ManagedType, Conflict, InvalidProperties),
     body_example=examples.ENTITY_UPDATE,
     answer_example=examples.ENTITY,
 )
-async def update_entity(call: Call[ThingUpdate, NoQuery]) -> Thing:
+async def update_entity(call: Call[ThingUpdate, DryRunQuery]) -> Thing:
     """Update an entity.
 
     A JSON Merge Patch (RFC 7396): what is absent stays, a property set to `null` is removed.
     """
     return await things.update_thing(call.session, call.actor, call.ids["entityId"], call.body)
+
+
+@operation(
+    "PUT",
+    "/v1/entities/{entityId}",
+    id="replaceEntity",
+    tag=_TAG,
+    scope=Scope.ENTITIES_WRITE,
+    path_ids=_PATH_ID,
+    query=DryRunQuery,
+    body=ThingReplace,
+    answer=ThingFields,
+    errors=(NotFound, GroupArchived, ManagedType, Conflict, InvalidProperties),
+    body_example=examples.ENTITY_REPLACE,
+    answer_example=examples.ENTITY,
+)
+async def replace_entity(call: Call[ThingReplace, DryRunQuery]) -> Thing:
+    """Replace an entity.
+
+    Name, properties and status as a whole: what is absent is as on creation. The type and the group stay.
+    """
+    return await things.replace_thing(call.session, call.actor, call.ids["entityId"], call.body)
 
 
 @operation(
@@ -194,6 +288,7 @@ handlers = [
     list_entities,
     get_entity,
     update_entity,
+    replace_entity,
     delete_entity,
     restore_entity,
 ]

@@ -92,6 +92,11 @@ ENTITY_CREATE: dict[str, Any] = {
     "status": "published",
 }
 ENTITY_UPDATE: dict[str, Any] = {"properties": {"price": 39}}
+ENTITY_REPLACE: dict[str, Any] = {
+    "name": "Introduction to Botany",
+    "properties": {"title": "Introduction to Botany", "price": 49, "currency": "EUR"},
+    "status": "published",
+}
 ENTITY: dict[str, Any] = {
     "_id": COURSE,
     "groupId": ORG,
@@ -104,7 +109,19 @@ ENTITY: dict[str, Any] = {
     "deletedAt": None,
     "createdBy": ACCOUNT,
 }
+ENTITY_BATCH: dict[str, Any] = {
+    "items": [
+        {"type": "lesson", "name": "Mosses"},
+        {"type": "lesson", "name": "Ferns", "status": "published"},
+    ],
+    "atomic": True,
+}
+ENTITY_BATCH_RESULT: dict[str, Any] = {
+    "data": [{"index": 0, "status": 201, "entity": ENTITY}],
+    "summary": {"total": 1, "success": 1, "failed": 0},
+}
 CONNECTION_CREATE: dict[str, Any] = {"relationshipType": "part_of", "fromId": LESSON, "toId": COURSE}
+CONNECTION_UPDATE: dict[str, Any] = {"metadata": {"order": 3}, "strength": 0.8}
 CONNECTION: dict[str, Any] = {
     "_id": "connection_01jd8m3x4z6b8d0f2h5k7n9q1s",
     "groupId": ORG,
@@ -119,6 +136,25 @@ CONNECTION: dict[str, Any] = {
     "createdBy": ACCOUNT,
     "fromId": LESSON,
     "toId": COURSE,
+}
+TRAVERSAL: dict[str, Any] = {"startId": COURSE, "direction": "in", "relationshipTypes": ["part_of"], "depth": 3}
+GRAPH: dict[str, Any] = {
+    "nodes": [
+        {"_id": COURSE, "kind": "thing", "depth": 0, "type": "course", "name": "Introduction to Botany"},
+        {"_id": LESSON, "kind": "thing", "depth": 1, "type": "lesson", "name": "Mosses"},
+    ],
+    "edges": [
+        {
+            "_id": "connection_01jd8m3x4z6b8d0f2h5k7n9q1s",
+            "relationshipType": "part_of",
+            "fromId": LESSON,
+            "toId": COURSE,
+            "strength": None,
+            "validFrom": None,
+            "validTo": None,
+        }
+    ],
+    "truncated": False,
 }
 EVENT: dict[str, Any] = {
     "_id": "event_01jd8m0a1ef5h7k9n2q4s6v8x0",
@@ -253,4 +289,19 @@ HIT: dict[str, Any] = {
     "method": None,
     "path": None,
     "operationId": None,
+}
+TYPE: dict[str, Any] = {
+    "name": "note",
+    "dimension": "things",
+    "category": "core_composition",
+    "summary": "Short text",
+    "policy": "generic",
+    "schema": {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "note",
+        "type": "object",
+        "properties": {"content": {"type": ["string", "null"]}},
+        "additionalProperties": True,
+    },
+    "count": 17,
 }

@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from api.examples import REQUEST
 from api.operations import Operation
+from api.preconditions import HEADER_LENGTH_MAX, TAGS_PATTERN
 from api.problems import MEDIA_TYPE, describe_problem
 from api.versions import POLICY_PATH, VERSIONS, Deprecation
 from ontology.errors import (
@@ -30,6 +31,7 @@ from ontology.errors import (
     OriginNotAllowed,
     PayloadTooLarge,
     PortalError,
+    PreconditionFailed,
     RateLimitExceeded,
     ServiceUnavailable,
     UnsupportedMediaType,
@@ -149,11 +151,38 @@ _HEADERS: dict[str, Any] = {
     "RateLimit-Policy": {"description": "Every limit that applies.", "schema": {"type": "string"}},
     "RateLimit": {"description": "What is left of each limit, the tightest first.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
+    "ETag": {
+        "description": "The state this answer shows; send it as `If-Match` to change just that state.",
+        "schema": {"type": "string", "pattern": r'^"[!#-~]+"$'},
+    },
+    "Dry-Run": {
+        "description": "`true`: nothing was changed.",
+        "schema": {"type": "string", "const": "true"},
+    },
     "Idempotent-Replayed": {
         "description": "`true` when the answer is that of an earlier request with the same key.",
         "schema": {"type": "string"},
     },
 }
+
+
+_TAGS_SCHEMA = {"type": "string", "maxLength": HEADER_LENGTH_MAX, "pattern": TAGS_PATTERN}
+_CONDITIONS: list[dict[str, Any]] = [
+    {
+        "name": "If-Match",
+        "in": "header",
+        "required": False,
+        "description": "Only while the resource is in one of these states (`ETag`s); 412 otherwise.",
+        "schema": _TAGS_SCHEMA,
+    },
+    {
+        "name": "If-None-Match",
+        "in": "header",
+        "required": False,
+        "description": "Only if the resource is in none of these states; 304 for a read, 412 for a write otherwise.",
+        "schema": _TAGS_SCHEMA,
+    },
+]
 
 
 def list_errors(about: Operation) -> list[type[PortalError]]:
@@ -167,6 +196,8 @@ def list_errors(about: Operation) -> list[type[PortalError]]:
         found.add(InvalidCursor)
     if about.body is not None:
         found |= {InvalidJson, PayloadTooLarge, UnsupportedMediaType}
+    if about.conditional:
+        found.add(PreconditionFailed)
     if about.method == "POST":
         found |= {IdempotencyInFlight, IdempotencyKeyReused}
     return sorted(found, key=lambda error: (error.status, error.code))
@@ -191,7 +222,7 @@ def _build_operation(about: Operation, public_url: str) -> dict[str, Any]:
         content: dict[str, Any] = {"schema": _ref(about.body), "examples": {"default": {"value": about.body_example}}}
         media_type = "application/merge-patch+json" if about.method == "PATCH" else "application/json"
         entry["requestBody"] = {"required": True, "content": {"application/json": content, media_type: content}}
-    entry["responses"] = {str(about.status): _build_answer(about)} | _build_refusals(about, public_url)
+    entry["responses"] = _build_answers(about) | _build_refusals(about, public_url)
     return entry
 
 
@@ -230,6 +261,8 @@ def _build_parameters(about: Operation) -> list[dict[str, Any]]:
                 "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[!-~]+$"},
             }
         )
+    if about.conditional:
+        parameters.extend(_CONDITIONS)
     return parameters
 
 
@@ -262,6 +295,24 @@ def _example_id(about: Operation, name: str, kind: str) -> str:
     return found if isinstance(found, str) and found.startswith(kind) else f"{kind}_01jd8kq3v5e9ra7t2m4xw6yz0c"
 
 
+def _build_answers(about: Operation) -> dict[str, Any]:
+    answers = {str(about.status): _build_answer(about)}
+    if about.can_run_dry:
+        done = answers.pop("200", None)
+        tried = _build_answer(about)
+        tried["headers"]["Dry-Run"] = {"$ref": "#/components/headers/Dry-Run"}
+        tried["headers"].pop("ETag", None)
+        tried["description"] = "With `dryRun=true`: what would be; nothing was changed."
+        answers["200"] = tried
+        if done is not None:
+            answers["200"]["description"] = "Done, or with `dryRun=true` what would be."
+            answers["200"]["headers"] |= done["headers"]
+    if about.conditional and about.method == "GET":
+        headers = {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-Id", "ETag")}
+        answers["304"] = {"description": "Not changed: `If-None-Match` names the present state.", "headers": headers}
+    return answers
+
+
 def _build_answer(about: Operation) -> dict[str, Any]:
     schema = _ref(about.answer) if about.answer is not None else {"type": "object"}
     example = about.answer_example
@@ -284,6 +335,8 @@ def _build_answer(about: Operation) -> dict[str, Any]:
 
 def _list_headers(about: Operation) -> list[str]:
     headers = ["X-Request-Id", "API-Version", "RateLimit-Policy", "RateLimit"]
+    if about.tagged:
+        headers.append("ETag")
     if about.method == "POST":
         headers.append("Idempotent-Replayed")
     return headers + (["Deprecation", "Sunset"] if about.deprecated is not None else [])
@@ -377,7 +430,8 @@ def _rename(value: Any, names: dict[str, str]) -> Any:
 def _close_vocabulary(schemas: dict[str, Any]) -> None:
     """The types a request may name are closed sets, which the vocabulary knows and the input models do not."""
     generic = [name for name, kind in THING_TYPES.items() if not kind.is_managed]
-    schemas["EntityCreate"]["properties"]["type"]["enum"] = generic
+    for name in ("EntityCreate", "BatchCreate"):
+        schemas[name]["properties"]["type"]["enum"] = generic
     relations = [name for name, kind in CONNECTION_TYPES.items() if not kind.is_managed]
     schemas["ConnectionCreate"]["properties"]["relationshipType"]["enum"] = relations
     schemas["GroupCreate"]["properties"]["type"]["enum"] = list(GROUP_TYPES)

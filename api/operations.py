@@ -21,7 +21,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.authentication import RateLimitRefused
 from api.negotiation import accepts
-from api.parameters import NoQuery, describe_flaws, parse_path_id, parse_query
+from api.parameters import DryRunQuery, NoQuery, describe_flaws, parse_path_id, parse_query
+from api.preconditions import Preconditions, check_preconditions, make_tag, parse_tags
 from api.services import Services
 from api.streams import StreamedAnswer
 from api.strict_json import parse_json
@@ -95,6 +96,18 @@ class Operation:
     deprecated: Deprecation | None = None
     body_example: Any = None
     answer_example: Any = None
+    tagged: bool = False
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it is about one present state: reads that have a tag, and writes on the one row their path names."""
+        if self.method == "GET":
+            return self.tagged
+        return len(self.path_ids) == 1 and self.path.endswith("}") and self.method in ("PATCH", "PUT", "DELETE")
+
+    @property
+    def can_run_dry(self) -> bool:
+        return self.query is not None and issubclass(self.query, DryRunQuery)
 
 
 Handler = Callable[[Call[Any, Any]], Awaitable[Any]]
@@ -119,13 +132,15 @@ def operation(
     deprecated: Deprecation | None = None,
     body_example: Any = None,
     answer_example: Any = None,
+    tagged: bool | None = None,
     after_commit: AfterCommit | None = None,
 ) -> Callable[[Handler], HTTPRouteHandler]:
     """Make a handler an operation of the API.
 
-    `scope=None` means any valid key, and has to be written. `after_commit` runs when the transaction has committed and
-    before the answer is sent. A handler of the shape `stream` returns an asynchronous generator of bytes, which runs
-    after its transaction and opens its own.
+    `scope=None` means any valid key, and has to be written. Answers that are one row have an `ETag`; `tagged` says so
+    of others. With a `DryRunQuery` the operation can be tried: all of it happens and is rolled back. `after_commit`
+    runs when the transaction has committed and before the answer is sent. A handler of the shape `stream` returns an
+    asynchronous generator of bytes, which runs after its transaction and opens its own.
     """
 
     def decorate(handler: Handler) -> HTTPRouteHandler:
@@ -149,6 +164,7 @@ def operation(
             deprecated=deprecated,
             body_example=body_example,
             answer_example=answer_example,
+            tagged=shape == "row" and issubclass(answer or Page, Record) if tagged is None else tagged,
         )
 
         async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
@@ -191,16 +207,24 @@ async def _perform(
     ids = {name: parse_path_id(name, kind, request.path_params[name]) for name, kind in about.path_ids.items()}
     body = _parse(about.body, parse_json(raw), "body") if about.body is not None else None
     intent = _read_intent(request, about, raw)
+    asked = _read_preconditions(request, about)
+    dry_run: bool = getattr(call_query, "dry_run", False)
 
     def header(name: str) -> str | None:
         return _single_header(request, name)
 
     async with open_transaction(services.engine, actor) as session:
         if intent is not None and (kept := await find_answer(session, actor, intent, utc_now())) is not None:
-            return _answer(kept.body, kept.status, replayed=True)
+            return _answer(kept.body, kept.status, tag=kept.etag, replayed=True)
+        if about.conditional and about.method != "GET":
+            (kind,), (identity,) = about.path_ids.values(), ids.values()
+            await check_preconditions(session, actor, asked, kind, identity)
         result = await handler(Call(services, session, actor, credential, source, header, body, call_query, ids))
         content = b"" if about.shape == "stream" else encode_answer(result)
-        if intent is not None:
+        tag = make_tag(result, content) if about.tagged else None
+        if dry_run:
+            await session.rollback()
+        elif intent is not None:
             keep_answer(
                 session,
                 actor,
@@ -209,12 +233,17 @@ async def _perform(
                 media_type="application/json",
                 body=content,
                 now=utc_now(),
+                etag=tag,
             )
+    if dry_run:
+        return _answer(content, 200, dry_run=True)
     if after_commit is not None:
         await after_commit(services, actor)
     if about.shape == "stream":
         return StreamedAnswer(result, media_type=about.media_type, headers=STREAM_HEADERS)
-    return _answer(content, about.status)
+    if tag is not None and about.method == "GET" and asked.check_read(tag):
+        return _answer(b"", 304, tag=tag)
+    return _answer(content, about.status, tag=tag)
 
 
 def encode_answer(result: Any) -> bytes:
@@ -233,10 +262,16 @@ def encode_answer(result: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _answer(content: bytes, status: int, *, replayed: bool = False) -> Response[bytes]:
+def _answer(
+    content: bytes, status: int, *, tag: str | None = None, replayed: bool = False, dry_run: bool = False
+) -> Response[bytes]:
     headers = {"cache-control": "no-store"}
+    if tag is not None:
+        headers["etag"] = tag
     if replayed:
         headers["idempotent-replayed"] = "true"
+    if dry_run:
+        headers["dry-run"] = "true"
     return Response(content, status_code=status, media_type="application/json", headers=headers)
 
 
@@ -317,6 +352,15 @@ def _read_intent(request: Request[Any, Any, Any], about: Operation, raw: bytes) 
         flaw = Flaw("header.Idempotency-Key", message, "send a UUID")
         raise InvalidRequest(flaws=[flaw])
     return describe_intent(key, about.method, request.scope["path"], request.scope["query_string"], raw)
+
+
+def _read_preconditions(request: Request[Any, Any, Any], about: Operation) -> Preconditions:
+    if not about.conditional:
+        return Preconditions()
+    return Preconditions(
+        parse_tags("If-Match", _single_header(request, "if-match"), strong=True),
+        parse_tags("If-None-Match", _single_header(request, "if-none-match"), strong=False),
+    )
 
 
 def find_operations(handlers: Sequence[HTTPRouteHandler]) -> list[Operation]:

@@ -164,6 +164,7 @@ async def get_quota(call: Call[NoBody, NoQuery]) -> dict[str, Any]:
     tag=_TAG,
     scope=None,
     answer=Vocabulary,
+    tagged=True,
     answer_example={"counts": {}, "thingTypes": [], "connectionTypes": [], "eventTypes": []},
 )
 async def get_ontology(call: Call[NoBody, NoQuery]) -> dict[str, Any]:

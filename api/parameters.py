@@ -1,5 +1,6 @@
 """Query parameters and path ids: each named once, each checked, none ignored."""
 
+from collections.abc import Collection
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -9,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from ontology.errors import Flaw, InvalidId, InvalidRequest
 from ontology.ids import decode_id
-from ontology.pagination import LIMIT_DEFAULT, LIMIT_MAX
+from ontology.pagination import CURSOR_LENGTH_MAX, LIMIT_DEFAULT, LIMIT_MAX
 from ontology.records import Record
 
 PARAMETERS_MAX = 50
@@ -50,11 +51,21 @@ class Query(Record):
     )
 
 
+class DryRunQuery(Query):
+    """A write that can be tried first."""
+
+    dry_run: Annotated[QueryBoolean, Field(description="Check everything, answer what would be, change nothing.")] = (
+        False
+    )
+
+
 class PageQuery(Query):
     """A list's page."""
 
     limit: Annotated[QueryInteger, Field(ge=1, le=LIMIT_MAX, description="Rows in the page.")] = LIMIT_DEFAULT
-    cursor: Annotated[str, Field(max_length=200, description="`nextCursor` of the page before.")] | None = None
+    cursor: (
+        Annotated[str, Field(max_length=CURSOR_LENGTH_MAX, description="`nextCursor` of the page before.")] | None
+    ) = None
 
 
 def parse_query(text: bytes) -> dict[str, str]:
@@ -89,12 +100,12 @@ def parse_path_id(name: str, kind: str, value: str) -> UUID:
         raise InvalidId(flaws=[Flaw(f"path.{name}", str(error), "use an id exactly as the API returned it")]) from None
 
 
-def describe_flaws(error: ValidationError, where: str) -> list[Flaw]:
-    """Every flaw pydantic found, each with its place in the request."""
+def describe_flaws(error: ValidationError, where: str, skip: Collection[str] = ()) -> list[Flaw]:
+    """Every flaw pydantic found, each with its place in the request; `skip` are names of alternatives, not places."""
     flaws: list[Flaw] = []
     for item in error.errors(include_url=False, include_context=False, include_input=False):
         place = where
-        for part in item["loc"]:
+        for part in item["loc"][1:] if item["loc"][:1] and item["loc"][0] in skip else item["loc"]:
             place += f"[{part}]" if isinstance(part, int) else f".{str(part)[:60]}"
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":

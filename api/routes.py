@@ -7,7 +7,21 @@ from typing import Any
 from litestar import Request, Response, Router, get
 from litestar.handlers import HTTPRouteHandler
 
-from api import api_keys, applications, connections, entities, events, groups, health, knowledge, organisation, people
+from api import (
+    api_keys,
+    applications,
+    connections,
+    entities,
+    entity_batches,
+    events,
+    graph,
+    groups,
+    health,
+    knowledge,
+    ontology_types,
+    organisation,
+    people,
+)
 from api.openapi import build_document
 from api.operations import find_operations
 from api.problems import answer_problem
@@ -15,10 +29,13 @@ from api.services import Services
 
 operation_handlers: list[HTTPRouteHandler] = [
     *organisation.handlers,
+    *ontology_types.handlers,
     *groups.handlers,
     *people.handlers,
     *entities.handlers,
+    *entity_batches.handlers,
     *connections.handlers,
+    *graph.handlers,
     *events.handlers,
     *knowledge.handlers,
     *api_keys.handlers,

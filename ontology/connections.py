@@ -1,11 +1,14 @@
 """Connections: how things, people and groups relate. Directed, typed, and unique among live rows unless repeatable."""
 
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any, TypedDict, cast
 from uuid import UUID
 
 from pydantic import Field as PydanticField
 from pydantic import computed_field
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, Text, UniqueConstraint, Uuid
+from sqlalchemy import CheckConstraint, ColumnElement, ForeignKeyConstraint, Index, Text, UniqueConstraint, Uuid, or_
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, col
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -13,6 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ontology.actors import Actor
 from ontology.database import lock_for_count
 from ontology.errors import (
+    Conflict,
     DuplicateConnection,
     Flaw,
     InvalidConnection,
@@ -23,9 +27,10 @@ from ontology.errors import (
 from ontology.events import record_event
 from ontology.groups import get_active_group, get_group
 from ontology.ids import ConnectionId, GroupId, decode_id, encode_id, new_id
+from ontology.merge import merge_patch
 from ontology.pagination import Page, PageRequest, describe_list, fetch_page
 from ontology.people import Person
-from ontology.records import Input, Moment, TenantRow, Timestamp, utc_now
+from ontology.records import Input, Moment, TenantRow, Timestamp, next_change, utc_now
 from ontology.things import Thing
 from ontology.vocabulary import ConnectionType, check_properties, get_connection_type
 
@@ -144,6 +149,27 @@ class ConnectionCreate(Input):
     group_id: GroupId | None = PydanticField(default=None, description="A group within reach; else the key's own.")
 
 
+class ConnectionUpdate(Input):
+    """A JSON Merge Patch (RFC 7396): what is absent stays, `null` takes away. Ends and type stay as they are."""
+
+    metadata_: dict[str, Any] | None = PydanticField(
+        default=None, alias="metadata", description="Merged; a name set to null goes."
+    )
+    strength: Annotated[float, PydanticField(ge=0, le=1)] | None = PydanticField(
+        default=None, description="From 0 (weak) to 1 (strong); null for none."
+    )
+    valid_from: Moment | None = PydanticField(default=None, description="From when it holds; null for always.")
+    valid_to: Moment | None = PydanticField(default=None, description="Until when it holds; null for ever.")
+
+
+class Validity(StrEnum):
+    """Where a moment lies in the time for which a connection holds."""
+
+    FUTURE = "future"
+    ACTIVE = "active"
+    EXPIRED = "expired"
+
+
 async def get_connection(session: AsyncSession, actor: Actor, connection_id: UUID) -> Connection:
     """Raises: NotFound, the same whether it does not exist or lies out of reach."""
     query = Connection.visible_to(actor).where(col(Connection.id) == connection_id)
@@ -160,6 +186,39 @@ async def create_connection(session: AsyncSession, actor: Actor, new: Connection
         ManagedType: the platform maintains it; a membership of a group is one.
         NotFound: the group or an end, the same whether it does not exist or lies out of reach.
     """
+    kind = _check_new(new)
+    connection = await _build_connection(session, actor, kind, new)
+    if not kind.repeatable and (twin := await _find_twin(session, actor, connection)) is not None:
+        place = encode_id("connection", twin.id)
+        raise DuplicateConnection(flaws=[Flaw("body", "the two ends are connected already", f"use `{place}`")])
+    await add_connection(session, actor, connection)
+    return connection
+
+
+async def put_connection(session: AsyncSession, actor: Actor, new: ConnectionCreate) -> Connection:
+    """Connect two ends, or make the connection they have what is given; parallel calls make one connection.
+
+    Raises:
+        The same as `create_connection`, but for duplicates. InvalidConnection: the type joins a pair more than once.
+    """
+    kind = _check_new(new)
+    if kind.repeatable:
+        flaw = Flaw("body.relationshipType", f"`{kind.name}` joins a pair more than once", "create it with POST")
+        raise InvalidConnection(flaws=[flaw])
+    connection = await _build_connection(session, actor, kind, new)
+    twin = await _find_twin(session, actor, connection)
+    if twin is None:
+        await add_connection(session, actor, connection)
+        return connection
+    await get_active_group(session, actor, twin.group_id)
+    twin.metadata_, twin.strength = new.metadata_, new.strength
+    twin.valid_from, twin.valid_to = new.valid_from, new.valid_to
+    twin.updated_at = next_change(twin.updated_at)
+    _record(session, actor, "thing_updated", twin)
+    return twin
+
+
+def _check_new(new: ConnectionCreate) -> ConnectionType:
     kind = get_connection_type(new.relationship_type)
     if kind.is_managed_towards(decode_id(new.to_id)[0]):
         invites = kind.name == "member_of"
@@ -168,13 +227,23 @@ async def create_connection(session: AsyncSession, actor: Actor, new: Connection
     if new.from_id == new.to_id:
         flaw = Flaw("body.toId", "is the same as `fromId`", "name two different ends")
         raise InvalidConnection(flaws=[flaw])
-    if new.valid_from and new.valid_to and new.valid_from > new.valid_to:
-        raise InvalidRequest(flaws=[Flaw("body.validTo", "lies before `validFrom`", "swap the two times")])
+    _check_validity(new.valid_from, new.valid_to)
     check_properties(kind.properties, new.metadata_, "body.metadata")
+    return kind
+
+
+def _check_validity(valid_from: datetime | None, valid_to: datetime | None) -> None:
+    if valid_from and valid_to and valid_from > valid_to:
+        raise InvalidRequest(flaws=[Flaw("body.validTo", "lies before `validFrom`", "swap the two times")])
+
+
+async def _build_connection(
+    session: AsyncSession, actor: Actor, kind: ConnectionType, new: ConnectionCreate
+) -> Connection:
     group = await get_active_group(session, actor, new.group_id)
     await _check_end(session, actor, kind, "from", new.from_id)
     await _check_end(session, actor, kind, "to", new.to_id)
-    connection = Connection(
+    return Connection(
         org_id=actor.org_id,
         group_id=group.id,
         relationship_type=kind.name,
@@ -185,10 +254,6 @@ async def create_connection(session: AsyncSession, actor: Actor, new: Connection
         created_by=actor.id,
         **end_columns(new.from_id, new.to_id),
     )
-    if not kind.repeatable:
-        await _refuse_duplicate(session, actor, connection)
-    await add_connection(session, actor, connection)
-    return connection
 
 
 async def add_connection(session: AsyncSession, actor: Actor, connection: Connection) -> None:
@@ -198,12 +263,45 @@ async def add_connection(session: AsyncSession, actor: Actor, connection: Connec
     _record(session, actor, "thing_created", connection)
 
 
+async def update_connection(
+    session: AsyncSession, actor: Actor, connection_id: UUID, change: ConnectionUpdate
+) -> Connection:
+    """Merge a change into a connection; concurrent patches wait for one another and lose nothing.
+
+    Raises:
+        NotFound, ManagedType, InvalidProperties, InvalidRequest. Conflict: it is deleted.
+    """
+    connection = await _lock_writable(session, actor, connection_id)
+    if connection.deleted_at is not None:
+        raise Conflict("The connection is deleted; create it again.")
+    given = change.model_fields_set
+    merged = merge_patch(connection.metadata_, change.metadata_ or {})
+    check_properties(get_connection_type(connection.relationship_type).properties, merged, "body.metadata")
+    valid_from = change.valid_from if "valid_from" in given else connection.valid_from
+    valid_to = change.valid_to if "valid_to" in given else connection.valid_to
+    _check_validity(valid_from, valid_to)
+    connection.metadata_, connection.valid_from, connection.valid_to = merged, valid_from, valid_to
+    if "strength" in given:
+        connection.strength = change.strength
+    connection.updated_at = next_change(connection.updated_at)
+    _record(session, actor, "thing_updated", connection)
+    return connection
+
+
 async def delete_connection(session: AsyncSession, actor: Actor, connection_id: UUID) -> Connection:
     """Take a connection out of lists. Deleting twice is harmless.
 
     Raises:
         NotFound. ManagedType: the platform maintains it.
     """
+    connection = await _lock_writable(session, actor, connection_id)
+    if connection.deleted_at is None:
+        connection.deleted_at = connection.updated_at = next_change(connection.updated_at)
+        _record(session, actor, "thing_deleted", connection)
+    return connection
+
+
+async def _lock_writable(session: AsyncSession, actor: Actor, connection_id: UUID) -> Connection:
     query = Connection.visible_to(actor).where(col(Connection.id) == connection_id).with_for_update()
     connection = (await session.exec(query)).first()
     if connection is None:
@@ -213,9 +311,6 @@ async def delete_connection(session: AsyncSession, actor: Actor, connection_id: 
         raise ManagedType("This connection is maintained by the platform.")
     actor.require_own(connection.created_by)
     await get_active_group(session, actor, connection.group_id)
-    if connection.deleted_at is None:
-        connection.deleted_at = connection.updated_at = utc_now()
-        _record(session, actor, "thing_deleted", connection)
     return connection
 
 
@@ -229,8 +324,11 @@ async def list_connections(
     relationship_type: str | None = None,
     group_id: UUID | None = None,
     include_deleted: bool = False,
+    end_id: str | None = None,
+    active_at: datetime | None = None,
+    validity: Validity | None = None,
 ) -> Page[Connection]:
-    """Connections within reach, newest first.
+    """Connections within reach, newest first; `end_id` is either end, `validity` that of this moment.
 
     Raises:
         NotFound: the group is out of reach. UnknownType: the type.
@@ -240,6 +338,12 @@ async def list_connections(
         if value:
             kind, identity = decode_id(value)
             query = query.where(getattr(Connection, f"{end}_{kind}_id") == identity)
+    if end_id:
+        query = query.where(touches([end_id]))
+    if active_at:
+        query = query.where(holds_at(active_at))
+    if validity:
+        query = query.where(_is(validity, utc_now()))
     if relationship_type:
         kind = get_connection_type(relationship_type, "query.relationshipType")
         query = query.where(col(Connection.relationship_type) == kind.name)
@@ -248,10 +352,37 @@ async def list_connections(
         query = query.where(col(Connection.group_id) == group.id)
     if not include_deleted:
         query = query.where(col(Connection.deleted_at).is_(None))
-    purpose = describe_list(
-        "connections", f=from_id, t=to_id, type=relationship_type, group=group_id, deleted=include_deleted
-    )
+    given: dict[str, Any] = {"f": from_id, "t": to_id, "type": relationship_type, "group": group_id}
+    given |= {"deleted": include_deleted, "end": end_id, "at": active_at, "validity": validity}
+    purpose = describe_list("connections", **given)
     return await fetch_page(session, actor, query, Connection.id, page, purpose)
+
+
+def touches(ids: Sequence[str], ends: Sequence[str] = ("from", "to")) -> ColumnElement[bool]:
+    """Connections with one of these at one of the ends; each end and kind has its index."""
+    by_kind: dict[str, list[UUID]] = {}
+    for value in ids:
+        kind, identity = decode_id(value)
+        by_kind.setdefault(kind, []).append(identity)
+    return or_(
+        *(col(getattr(Connection, f"{end}_{kind}_id")).in_(found) for end in ends for kind, found in by_kind.items())
+    )
+
+
+def holds_at(moment: datetime) -> ColumnElement[bool]:
+    """From `validFrom` on, before `validTo`; what has no bound holds always."""
+    begun = col(Connection.valid_from).is_(None) | (col(Connection.valid_from) <= moment)
+    return begun & (col(Connection.valid_to).is_(None) | (col(Connection.valid_to) > moment))
+
+
+def _is(validity: Validity, now: datetime) -> ColumnElement[bool]:
+    match validity:
+        case Validity.FUTURE:
+            return col(Connection.valid_from) > now
+        case Validity.EXPIRED:
+            return col(Connection.valid_to) <= now
+        case Validity.ACTIVE:
+            return holds_at(now)
 
 
 def end_columns(from_id: str, to_id: str) -> EndColumns:
@@ -300,8 +431,11 @@ async def _check_end(session: AsyncSession, actor: Actor, kind: ConnectionType, 
         raise InvalidConnection(flaws=[flaw])
 
 
-async def _refuse_duplicate(session: AsyncSession, actor: Actor, new: Connection) -> None:
-    """Under a lock on the first end until commit, so that parallel twins see one another."""
+async def _find_twin(session: AsyncSession, actor: Actor, new: Connection) -> Connection | None:
+    """The live connection of the same ends and type, under a lock on the first end until commit.
+
+    Parallel twins see one another.
+    """
     first = new.from_thing_id or new.from_person_id or new.from_group_id
     if first is not None:
         await lock_for_count(session, first)
@@ -313,9 +447,7 @@ async def _refuse_duplicate(session: AsyncSession, actor: Actor, new: Connection
             name = f"{end}_{kind}_id"
             if (value := getattr(new, name)) is not None:
                 query = query.where(getattr(Connection, name) == value)
-    if (twin := (await session.exec(query)).first()) is not None:
-        place = encode_id("connection", twin.id)
-        raise DuplicateConnection(flaws=[Flaw("body", "the two ends are connected already", f"use `{place}`")])
+    return (await session.exec(query.with_for_update())).first()
 
 
 def _record(session: AsyncSession, actor: Actor, type: str, connection: Connection) -> None:

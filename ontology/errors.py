@@ -6,6 +6,7 @@
      OriginNotAllowed, SystemEvent
 404  NotFound            405  MethodNotAllowed            406  NotAcceptable
 409  Conflict, SlugTaken, DuplicateConnection, IdempotencyInFlight
+412  PreconditionFailed
 413  PayloadTooLarge     414  UriTooLong                  415  UnsupportedMediaType
 422  UnknownType, InvalidProperties, InvalidConnection, IdempotencyKeyReused
 429  RateLimitExceeded   500  InternalError
@@ -202,6 +203,13 @@ class IdempotencyInFlight(PortalError):
     status = 409
     title = "A request with this idempotency key is still running"
     advice = "Wait a moment and send the same request again to receive its answer."
+
+
+class PreconditionFailed(PortalError):
+    code = "precondition_failed"
+    status = 412
+    title = "The resource is not in the state you named"
+    advice = "Somebody changed it meanwhile. Read it again and repeat the change with its new `ETag`."
 
 
 class PayloadTooLarge(PortalError):

@@ -36,6 +36,7 @@ class IdempotencyRecord(TenantRow, table=True):
     media_type: str = Field(sa_type=Text)
     body: bytes = Field(sa_type=LargeBinary)
     created_at: datetime = Field(sa_type=Timestamp)
+    etag: str | None = Field(default=None, sa_type=Text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ def keep_answer(
     media_type: str,
     body: bytes,
     now: datetime,
+    etag: str | None = None,
 ) -> None:
     """Store an answer in the transaction of its effect."""
     if actor.key_id is None:
@@ -106,6 +108,7 @@ def keep_answer(
             media_type=media_type,
             body=body,
             created_at=now,
+            etag=etag,
         )
     )
 

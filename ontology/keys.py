@@ -6,7 +6,7 @@ The key itself is a thing of type `api_key`; its HMAC lies in a table no door re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from pydantic import AfterValidator
@@ -139,8 +139,9 @@ class ApiKeyUpdate(Input):
 
 
 class ApiKey(Record):
-    """The public form of a key."""
+    """The public form of a key; its last use is the worker's to write."""
 
+    shows_more_than_its_row: ClassVar[bool] = True
     id: ThingId = PydanticField(serialization_alias="_id")
     group_id: GroupId
     application_id: ThingId | None
@@ -158,6 +159,7 @@ class ApiKey(Record):
     last_used_ip: str | None
     last_used_agent: str | None
     created_at: Moment
+    updated_at: Moment = PydanticField(exclude=True)
     revoked_at: Moment | None
     revoked_reason: str | None
     created_by: str
@@ -563,6 +565,7 @@ def describe_key(key: Thing, use: KeyUse | None, now: datetime) -> ApiKey:
         last_used_ip=use.last_used_ip if use else None,
         last_used_agent=use.last_used_agent if use else None,
         created_at=key.created_at,
+        updated_at=key.updated_at,
         revoked_at=_read_moment(properties, "revokedAt"),
         revoked_reason=properties.get("revokedReason"),
         created_by=key.created_by,

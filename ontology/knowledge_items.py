@@ -5,7 +5,7 @@ platform's own), to everyone. `indexed_version` behind `version` is the mark by 
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
 from pydantic import Field as PydanticField
@@ -45,6 +45,7 @@ class DocumentKind(StrEnum):
 class KnowledgeFields(TenantRow):
     """The public form of a document."""
 
+    shows_more_than_its_row: ClassVar[bool] = True
     id: KnowledgeId = Field(default_factory=new_id, primary_key=True, sa_type=Uuid, serialization_alias="_id")
     group_id: GroupId = Field(sa_type=Uuid)
     kind: str = Field(default=DocumentKind.PAGE, sa_type=Text)

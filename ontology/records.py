@@ -1,6 +1,6 @@
 """What every row has in common: typed ids, epoch times, camelCase names, and the one door to rows of a tenant."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
@@ -29,6 +29,11 @@ EPOCH_MS_MIN, EPOCH_MS_MAX = 946_684_800_000, 253_402_214_400_000
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def next_change(last: datetime) -> datetime:
+    """The moment of a change after `last`: now, but never the same twice, since it is also the row's version."""
+    return max(utc_now(), last + timedelta(microseconds=1))
 
 
 def to_epoch_ms(moment: datetime) -> int:
@@ -86,6 +91,8 @@ class Record(SQLModel):
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)  # pyright: ignore[reportAssignmentType]
     metadata: ClassVar[MetaData] = metadata  # pyright: ignore[reportIncompatibleVariableOverride]
+    # Whether the public form can change while `updated_at` stands still.
+    shows_more_than_its_row: ClassVar[bool] = False
 
     def as_json(self) -> dict[str, Any]:
         """The public form, in the order the fields are declared."""

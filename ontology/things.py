@@ -1,6 +1,8 @@
 """Things: what exists. One table for all types; the vocabulary says what a type's properties may hold."""
 
 import re
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
@@ -8,6 +10,7 @@ from uuid import UUID
 from pydantic import Field as PydanticField
 from sqlalchemy import (
     CheckConstraint,
+    ColumnElement,
     ForeignKeyConstraint,
     Index,
     Text,
@@ -29,9 +32,10 @@ from ontology.events import record_event
 from ontology.groups import Group, get_active_group, get_group
 from ontology.ids import GroupId, ThingId, encode_id, new_id
 from ontology.merge import merge_patch
-from ontology.pagination import Page, PageRequest, describe_list, fetch_page
+from ontology.pagination import Page, PageRequest, Sort, describe_list, fetch_page, fetch_sorted_page
 from ontology.plans import PLAN_LIMITS
-from ontology.records import Input, Moment, TenantRow, Timestamp, utc_now
+from ontology.property_filters import PropertyFilter, match_properties
+from ontology.records import Input, Moment, TenantRow, Timestamp, next_change, utc_now
 from ontology.vocabulary import THING_TYPES, ThingType, check_properties, get_thing_type
 
 MANAGED_TYPES = tuple(name for name, kind in THING_TYPES.items() if kind.is_managed)
@@ -63,6 +67,23 @@ class ThingFields(TenantRow):
     created_by: str = Field(sa_type=Text)
 
 
+class SortBy(StrEnum):
+    CREATED_AT = "createdAt"
+    UPDATED_AT = "updatedAt"
+    NAME = "name"
+
+
+@dataclass(frozen=True, slots=True)
+class ThingFilter:
+    """When things were made and changed (from `after` on, before `before`), and what their properties hold."""
+
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    updated_after: datetime | None = None
+    updated_before: datetime | None = None
+    properties: tuple[PropertyFilter, ...] = ()
+
+
 class Thing(ThingFields, table=True):
     """Indexed for the list and its filters, always within the organisation.
 
@@ -77,6 +98,7 @@ class Thing(ThingFields, table=True):
         Index("ix_things_org_id_id", "org_id", "id"),
         Index("ix_things_org_id_group_id_id", "org_id", "group_id", "id"),
         Index("ix_things_org_id_type_id", "org_id", "type", "id"),
+        *(Index(f"ix_things_org_id_{name}_id", "org_id", name, "id") for name in ("created_at", "updated_at", "name")),
     )
 
     def as_json(self) -> dict[str, Any]:
@@ -86,6 +108,12 @@ class Thing(ThingFields, table=True):
         data["properties"] = {k: v for k, v in data["properties"].items() if k not in hidden}
         return data
 
+
+_SORT_COLUMNS: dict[SortBy, Any] = {
+    SortBy.CREATED_AT: Thing.created_at,
+    SortBy.UPDATED_AT: Thing.updated_at,
+    SortBy.NAME: Thing.name,
+}
 
 ThingName = Annotated[
     str, PydanticField(min_length=1, max_length=500, pattern=r"\S", examples=["Introduction to Botany"])
@@ -121,6 +149,17 @@ class ThingUpdate(Input):
     )
 
 
+class ThingReplace(Input):
+    """All of a thing that its writers decide: what is absent is as on creation."""
+
+    type: TypeName | None = PydanticField(default=None, description="The present type, if given; it cannot change.")
+    name: ThingName
+    properties: Properties = PydanticField(default_factory=dict, description="Everything it holds from now on.")
+    status: Annotated[Status, PydanticField(strict=False)] = PydanticField(
+        default=Status.DRAFT, description="Where it stands from now on."
+    )
+
+
 async def get_thing(session: AsyncSession, actor: Actor, thing_id: UUID) -> Thing:
     """A thing within reach, deleted ones included.
 
@@ -140,11 +179,22 @@ async def create_thing(session: AsyncSession, actor: Actor, new: ThingCreate) ->
         UnknownType, ManagedType, InvalidProperties: the type and what it holds.
         NotFound, GroupArchived, QuotaExceeded: the group.
     """
-    kind = _require_generic(get_thing_type(new.type))
-    check_properties(kind.properties, new.properties, "body.properties")
+    _check_new(new)
     group = await get_active_group(session, actor, new.group_id)
     await _check_quota(session, actor, group)
-    thing = Thing(
+    thing = build_thing(actor, new, group)
+    await add_thing(session, actor, thing)
+    return thing
+
+
+def build_thing(actor: Actor, new: ThingCreate, group: Group) -> Thing:
+    """A thing to be stored in a group that takes writes.
+
+    Raises:
+        UnknownType, ManagedType, InvalidProperties.
+    """
+    kind = _check_new(new)
+    return Thing(
         org_id=actor.org_id,
         group_id=group.id,
         type=kind.name,
@@ -153,15 +203,13 @@ async def create_thing(session: AsyncSession, actor: Actor, new: ThingCreate) ->
         status=new.status,
         created_by=actor.id,
     )
-    await add_thing(session, actor, thing)
-    return thing
 
 
 async def add_thing(session: AsyncSession, actor: Actor, thing: Thing) -> None:
     """Store a thing that its own rules have checked, with its event."""
     session.add(thing)
     await session.flush()
-    _record(session, actor, "thing_created", thing, status=thing.status)
+    record_creation(session, actor, thing)
 
 
 async def update_thing(session: AsyncSession, actor: Actor, thing_id: UUID, change: ThingUpdate) -> Thing:
@@ -171,16 +219,39 @@ async def update_thing(session: AsyncSession, actor: Actor, thing_id: UUID, chan
         NotFound, ManagedType, InvalidProperties. Conflict: it is deleted.
     """
     thing = await _lock_writable(session, actor, thing_id)
-    if thing.deleted_at is not None:
-        raise Conflict("The entity is deleted; restore it first.")
+    apply_update(session, actor, thing, change)
+    return thing
+
+
+def apply_update(session: AsyncSession, actor: Actor, thing: Thing, change: ThingUpdate) -> None:
+    """Merge a change into a locked thing, with its event; all or nothing."""
+    _require_live(thing)
     if change.properties is not None:
         merged = merge_patch(thing.properties, change.properties)
         check_properties(THING_TYPES[thing.type].properties, merged, "body.properties")
         thing.properties = merged
     thing.name = change.name or thing.name
     thing.status = change.status or thing.status
-    thing.updated_at = utc_now()
-    _record(session, actor, "thing_updated", thing, fields=sorted(change.model_dump(exclude_unset=True)))
+    thing.updated_at = next_change(thing.updated_at)
+    fields = sorted(change.model_dump(exclude_unset=True, include={"name", "properties", "status"}))
+    _record(session, actor, "thing_updated", thing, fields=fields)
+
+
+async def replace_thing(session: AsyncSession, actor: Actor, thing_id: UUID, new: ThingReplace) -> Thing:
+    """Replace name, properties and status as a whole.
+
+    Raises:
+        NotFound, ManagedType, InvalidProperties. Conflict: it is deleted, or of another type.
+    """
+    thing = await _lock_writable(session, actor, thing_id)
+    _require_live(thing)
+    if new.type not in (None, thing.type):
+        flaw = Flaw("body.type", f"is `{thing.type}` and cannot change", "leave it out, or create another entity")
+        raise Conflict(flaws=[flaw])
+    check_properties(THING_TYPES[thing.type].properties, new.properties, "body.properties")
+    thing.name, thing.properties, thing.status = new.name, new.properties, new.status
+    thing.updated_at = next_change(thing.updated_at)
+    _record(session, actor, "thing_updated", thing, action="replaced", fields=["name", "properties", "status"])
     return thing
 
 
@@ -189,15 +260,20 @@ async def delete_thing(session: AsyncSession, actor: Actor, thing_id: UUID) -> T
     thing = await _lock_writable(session, actor, thing_id)
     if thing.deleted_at is not None:
         return thing
-    thing.status = Status.ARCHIVED
-    thing.deleted_at = thing.updated_at = utc_now()
+    apply_delete(thing)
     statement = sql(
         "UPDATE connections SET deleted_at = :now, updated_at = :now "
         "WHERE org_id = :org_id AND deleted_at IS NULL AND (from_thing_id = :id OR to_thing_id = :id)"
     )
     cut = await run_sql(session, statement, {"now": thing.deleted_at, "org_id": actor.org_id, "id": thing.id})
-    _record(session, actor, "thing_deleted", thing, action="archived", connectionsDeleted=cut.rowcount)
+    record_deletion(session, actor, thing, cut.rowcount)
     return thing
+
+
+def apply_delete(thing: Thing) -> None:
+    """Mark a locked thing; its connections and event are the caller's to see to."""
+    thing.status = Status.ARCHIVED
+    thing.deleted_at = thing.updated_at = next_change(thing.updated_at)
 
 
 async def restore_thing(session: AsyncSession, actor: Actor, thing_id: UUID) -> Thing:
@@ -211,7 +287,7 @@ async def restore_thing(session: AsyncSession, actor: Actor, thing_id: UUID) -> 
         raise Conflict("Only a deleted or archived entity can be restored.")
     if thing.deleted_at is not None:
         await _check_quota(session, actor, await get_group(session, actor, thing.group_id))
-    thing.status, thing.deleted_at, thing.updated_at = Status.ACTIVE, None, utc_now()
+    thing.status, thing.deleted_at, thing.updated_at = Status.ACTIVE, None, next_change(thing.updated_at)
     _record(session, actor, "thing_updated", thing, action="restored")
     return thing
 
@@ -226,15 +302,18 @@ async def list_things(
     q: str | None = None,
     group_id: UUID | None = None,
     include_deleted: bool = False,
+    narrow: ThingFilter = ThingFilter(),
+    sort_by: SortBy | None = None,
+    descending: bool = True,
 ) -> Page[Thing]:
-    """Things within reach, newest first; those of a managed type only when `type` asks for it.
+    """Things within reach, newest first unless sorted; those of a managed type only when `type` asks for it.
 
     `q` finds things that hold every word, or begin of one, in name or texts.
 
     Raises:
         NotFound: the group is out of reach. UnknownType: the type.
     """
-    query = Thing.visible_to(actor)
+    query = Thing.visible_to(actor).where(*_narrow(narrow))
     if type:
         query = query.where(col(Thing.type) == get_thing_type(type, "query.type").name)
     else:
@@ -248,8 +327,27 @@ async def list_things(
         query = query.where(col(Thing.deleted_at).is_(None))
     if q:
         query = query.where(_SEARCH.op("@@")(func.to_tsquery("simple", _prefix_query(q))))
-    purpose = describe_list("things", type=type, status=status, q=q, group=group_id, deleted=include_deleted)
-    return await fetch_page(session, actor, query, Thing.id, page, purpose)
+    given: dict[str, Any] = {"type": type, "status": status, "q": q, "group": group_id, "deleted": include_deleted}
+    if narrow != ThingFilter():
+        given["narrow"] = narrow
+    if sort_by is None and descending:
+        return await fetch_page(session, actor, query, Thing.id, page, describe_list("things", **given))
+    sort = Sort(_SORT_COLUMNS[sort_by or SortBy.CREATED_AT], descending)
+    purpose = describe_list("things", sort=sort_by, descending=descending, **given)
+    return await fetch_sorted_page(session, actor, query, Thing.id, sort, page, purpose)
+
+
+def _narrow(wanted: ThingFilter) -> list[ColumnElement[bool]]:
+    conditions = match_properties(col(Thing.properties), wanted.properties)
+    for column, after, before in (
+        (col(Thing.created_at), wanted.created_after, wanted.created_before),
+        (col(Thing.updated_at), wanted.updated_after, wanted.updated_before),
+    ):
+        if after is not None:
+            conditions.append(column >= after)
+        if before is not None:
+            conditions.append(column < before)
+    return conditions
 
 
 async def count_things(session: AsyncSession, actor: Actor, group_id: UUID | None = None, at_most: int = 10**9) -> int:
@@ -269,7 +367,18 @@ def _prefix_query(q: str) -> str:
     return " & ".join(f"'{word}':*" for word in words)
 
 
-def _require_generic(kind: ThingType) -> ThingType:
+def _require_live(thing: Thing) -> None:
+    if thing.deleted_at is not None:
+        raise Conflict("The entity is deleted; restore it first.")
+
+
+def _check_new(new: ThingCreate) -> ThingType:
+    kind = require_generic(get_thing_type(new.type))
+    check_properties(kind.properties, new.properties, "body.properties")
+    return kind
+
+
+def require_generic(kind: ThingType) -> ThingType:
     if kind.is_managed:
         fix = f"use {_ENDPOINTS[kind.name]}" if kind.name in _ENDPOINTS else "the platform maintains it for you"
         raise ManagedType(flaws=[Flaw("body.type", f"`{kind.name}` cannot be written here", fix)])
@@ -281,7 +390,7 @@ async def _lock_writable(session: AsyncSession, actor: Actor, thing_id: UUID) ->
     thing = (await session.exec(query)).first()
     if thing is None:
         raise NotFound
-    _require_generic(THING_TYPES[thing.type])
+    require_generic(THING_TYPES[thing.type])
     actor.require_own(thing.created_by)
     await get_active_group(session, actor, thing.group_id)
     return thing
@@ -294,6 +403,14 @@ async def _check_quota(session: AsyncSession, actor: Actor, group: Group) -> Non
     await lock_for_count(session, group.id)
     if await count_things(session, actor, group.id, at_most=maximum) >= maximum:
         raise QuotaExceeded(f"The plan `{actor.plan}` allows {maximum} entities in a group, and all are in use.")
+
+
+def record_creation(session: AsyncSession, actor: Actor, thing: Thing) -> None:
+    _record(session, actor, "thing_created", thing, status=thing.status)
+
+
+def record_deletion(session: AsyncSession, actor: Actor, thing: Thing, connections: int) -> None:
+    _record(session, actor, "thing_deleted", thing, action="archived", connectionsDeleted=connections)
 
 
 def _record(session: AsyncSession, actor: Actor, type: str, thing: Thing, **more: Any) -> None:

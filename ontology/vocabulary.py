@@ -179,15 +179,25 @@ def _find_flaws(declared: Properties, given: dict[str, Any], location: str) -> l
 
 
 def _find_item_flaws(rule: dict[str, Any], values: list[Any], place: str) -> list[Flaw]:
-    kind = rule.get("items", "any")
-    expected = _JSON_TYPES.get(kind)
-    if expected is None:
-        return []
-    return [
-        Flaw(f"{place}[{index}]", f"must be of type {kind}", f"send a JSON {kind}")
-        for index, value in enumerate(values)
-        if not isinstance(value, expected) or _is_boolean_number(value, kind)
-    ]
+    """Items are of a type named, or described like a property of their own."""
+    items: str | dict[str, Any] = rule.get("items", "any")
+    item = {"type": items} if isinstance(items, str) else items
+    flaws: list[Flaw] = []
+    for index, value in enumerate(values):
+        if value is None and isinstance(items, str) and items in _JSON_TYPES:
+            flaws.append(Flaw(f"{place}[{index}]", f"must be of type {items}", f"send a JSON {items}"))
+        else:
+            flaws.extend(_find_flaws((item | {"name": str(index)},), {str(index): value}, place))
+    return [Flaw(_as_index(flaw.location, place), flaw.message, flaw.fix) for flaw in flaws]
+
+
+def _as_index(location: str, place: str) -> str:
+    """`tags.0` as `tags[0]`."""
+    rest = location.removeprefix(f"{place}.")
+    if rest == location:
+        return location
+    index, dot, more = rest.partition(".")
+    return f"{place}[{index}]{dot}{more}"
 
 
 def _is_boolean_number(value: Any, kind: str) -> bool:

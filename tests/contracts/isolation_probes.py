@@ -26,7 +26,7 @@ _QUERIES = {"tailEvents": {"seconds": "0"}}
 # Of one kind and victim: all but most of the events.
 _IDS_MAX = 5
 # Different in two answers of equal meaning.
-_CHANGING_HEADERS = frozenset({"x-request-id", "ratelimit", "ratelimit-policy", "date"})
+_CHANGING_HEADERS = frozenset({"x-request-id", "ratelimit", "ratelimit-policy", "date", "etag"})
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,13 @@ async def own_ids(caller: Caller, group_id: str, operation: str) -> dict[str, st
         ids["groupId"] = below["_id"]
     if operation == "restoreGroup":
         assert (await caller.delete(f"/v1/groups/{ids['groupId']}")).status_code == 200
-    ids |= {"fromId": first["_id"], "toId": second["_id"], "entityId": first["_id"]}
+    ids |= {
+        "fromId": first["_id"],
+        "toId": second["_id"],
+        "endId": first["_id"],
+        "entityId": first["_id"],
+        "startId": first["_id"],
+    }
     ids |= {"actorId": first["_id"], "targetId": first["_id"], "requestId": never_existed("request")}
     if "keyId" in names:
         key = await caller.make("/v1/api-keys", name="Own", preset="read-only", groupId=group_id)

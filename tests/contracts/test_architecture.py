@@ -26,7 +26,7 @@ PACKAGES = ("ontology", "knowledge", "api", "worker", "portal")
 OPERATIONS = find_operations(operation_handlers)
 
 # Operations that any valid key may call.
-WITHOUT_SCOPE = {"whoami", "getOntology"}
+WITHOUT_SCOPE = {"whoami", "getOntology", "listTypes"}
 
 # Statements on rows of tenants that do not begin at `visible_to` or `reach`, and why they need not: most have no actor
 # yet or none at all, and are bounded by what their transaction states.
@@ -55,6 +55,7 @@ WITHOUT_ACTOR = {
     "ontology.idempotency.find_answer": "an answer belongs to the key that asked",
     "ontology.idempotency.forget_old_answers": "duty `idempotency`",
     "ontology.things.delete_thing": "the connections of a thing that was found within reach",
+    "ontology.thing_batches._store": "the connections of things that were found within reach",
     "ontology.knowledge_items.list_chunks": "passages of a document that was found within reach",
     "ontology.knowledge_items.claim_pending": "duty `indexing`",
     "ontology.request_log._INSERT_ROWS": "duty `request_log`",
@@ -183,7 +184,7 @@ def test_every_operation_asks_for_a_scope_or_is_listed(about: Operation) -> None
     else:
         assert isinstance(about.scope, Scope)
         verb = about.scope.value.split(":")[1]
-        reads = about.method == "GET" or about.id == "searchKnowledge"
+        reads = about.method == "GET" or about.id in ("searchKnowledge", "traverseConnections")
         assert (verb in ("read", "view", "manage")) if reads else (verb in ("write", "delete", "manage"))
         assert verb != "delete" or about.method == "DELETE"
 

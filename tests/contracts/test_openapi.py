@@ -54,7 +54,7 @@ def _media(about: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for media_type, content in about.get("requestBody", {}).get("content", {}).items():
         yield f"request {media_type}", content
     for status, answer in about["responses"].items():
-        for media_type, content in answer["content"].items():
+        for media_type, content in answer.get("content", {}).items():
             yield f"{status} {media_type}", content
 
 
@@ -160,14 +160,14 @@ def test_every_object_a_request_may_hold_is_closed() -> None:
 async def test_the_example_of_a_request_succeeds_as_documented(owner: Caller, name: str) -> None:
     ids = await own_ids(owner, owner.group_id, name)
     answer = await fill(attempts()[name], ids).send(owner)
-    (status,) = [status for status in DESCRIBED[name]["responses"] if status.startswith("2")]
+    status = str(OPERATIONS[name].status)
     assert str(answer.status_code) == status, answer.text
     described = DESCRIBED[name]["responses"][status]
     content = described["content"][answer.headers["content-type"].partition(";")[0]]
     value = answer.text if OPERATIONS[name].shape == "stream" else answer.json()
     assert [error.message for error in _validator(content["schema"]).iter_errors(value)] == []
     for header in described["headers"]:
-        assert header == "Idempotent-Replayed" or header in answer.headers
+        assert header in ("Idempotent-Replayed", "Dry-Run") or header in answer.headers
 
 
 @EVERY_OPERATION
@@ -175,7 +175,7 @@ async def test_no_answer_shows_a_field_that_is_not_documented(owner: Caller, nam
     """Objects are compared with the properties their schema names, at every depth that has a schema of its own."""
     ids = await own_ids(owner, owner.group_id, name)
     answer = await fill(attempts()[name], ids).send(owner)
-    (status,) = [status for status in DESCRIBED[name]["responses"] if status.startswith("2")]
+    status = str(OPERATIONS[name].status)
     if OPERATIONS[name].shape == "stream":
         for row in stream_rows(answer):
             assert list(_undocumented(row, {"$ref": "#/components/schemas/Event"})) == []
