@@ -21,7 +21,7 @@ SECTIONS = {
 }
 TAB_GROUP = "code_tabs"
 # Where samples and answers say the portal is; a reader gets the address of the portal he reads them in.
-_WRITTEN_ADDRESS = re.compile(r"(?<=&quot;)http://127\.0\.0\.1:8000")
+_WRITTEN_ADDRESS = re.compile(r"(?<=[\"'])http://127\.0\.0\.1:8000")
 _CELL = re.compile(r"<td>[^<]*")
 _THOUSANDS = re.compile(r"(?<=\d) (?=\d{3}(?!\d))")
 

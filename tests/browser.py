@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage")
@@ -22,6 +22,9 @@ axe.run(document, {resultTypes: ["violations"], %s}).then((result) => JSON.strin
 # What the browser says of an answer that is refused on purpose; the page shows it, nothing is wrong.
 EXPECTED_REFUSAL = "Failed to load resource: the server responded with a status of 4"
 PASSWORD = "correct horse battery staple"
+# A busy machine takes its time; who waits for a condition waits no longer than it needs.
+PATIENCE_MS = 30_000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def find_chromium() -> str:
@@ -87,7 +90,7 @@ class Visit:
 async def visit(browser: Browser, base_url: str, **options: Any) -> AsyncGenerator[Visit]:
     """A fresh browser window; `options` are Playwright's of a context. Fails at the end if the page complained."""
     context: BrowserContext = await browser.new_context(**options)
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(PATIENCE_MS)
     page = await context.new_page()
     visit = Visit(page, base_url)
 
