@@ -130,7 +130,8 @@ def _key_of(source: type[Event] | type[LoggedRequest], by: Grouping) -> Any:
         case Grouping.ENDPOINT:
             return func.coalesce(ENDPOINT, literal_column("''"))
         case Grouping.STATUS:
-            return literal_column("coalesce(request_log.status / 100 || 'xx', '')")
+            of_class: ColumnElement[str] = literal_column("coalesce(request_log.status / 100 || 'xx', '')")
+            return of_class
 
 
 def _add(one: EventFigure, other: EventFigure) -> EventFigure:
