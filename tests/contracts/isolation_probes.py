@@ -130,7 +130,7 @@ async def own_ids(caller: Caller, group_id: str, operation: str) -> dict[str, st
         ids["keyId"] = key["_id"]
     ids |= {f"events.{name}": ids[name] for name in ("actorId", "targetId", "groupId")}
     if "lastEventId" in names:
-        ids["lastEventId"] = (await caller.get("/v1/events", params={"groupId": group_id})).json()["data"][0]["_id"]
+        ids["lastEventId"] = (await caller.all_rows("/v1/events", groupId=group_id, limit="1000"))[-1]["_id"]
     if "connectionId" in names:
         ends = {"fromId": first["_id"], "toId": second["_id"]}
         made = await caller.make("/v1/connections", relationshipType="part_of", groupId=group_id, **ends)
@@ -147,6 +147,8 @@ def fill(attempt: Attempt, ids: dict[str, str], except_for: Slot | None = None) 
         if slot.operation != attempt.operation or slot == except_for:
             continue
         needed = slot.where == "path" or (slot.where == "body" and slot.name in (attempt.body or {}))
+        # A tail that began now would have nothing to tell of anybody.
+        needed = needed or (slot.name == "lastEventId" and except_for is not None)
         if needed:
             attempt = attempt.with_id(slot, ids[slot.name])
     return attempt
