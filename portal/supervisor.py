@@ -119,7 +119,7 @@ class _Supervisor:
         """Does not end; a failure is told by the command itself, and tried again a day later."""
         await asyncio.sleep(PRUNE_AFTER_SECONDS)
         while True:
-            with suppress(StartError):
+            with suppress(StartError, OSError):
                 await self._run_command("prune")
             await asyncio.sleep(PRUNE_EVERY_SECONDS)
 

@@ -143,7 +143,7 @@ async def own_ids(caller: Caller, group_id: str, operation: str) -> dict[str, st
             await caller.make(f"/v1/api-keys/{key['_id']}/rotation")
     ids |= {f"events.{name}": ids[name] for name in ("actorId", "targetId", "groupId")}
     if "lastEventId" in names:
-        ids["lastEventId"] = (await caller.get("/v1/events", params={"groupId": group_id})).json()["data"][0]["_id"]
+        ids["lastEventId"] = (await caller.all_rows("/v1/events", groupId=group_id, limit="1000"))[-1]["_id"]
     if "applicationId" in names:
         ids["applicationId"] = (await caller.make("/v1/applications", name="Own", groupId=group_id))["_id"]
     if "invitationId" in names:
@@ -168,6 +168,8 @@ def fill(attempt: Attempt, ids: dict[str, str], except_for: Slot | None = None) 
         if slot.operation != attempt.operation or slot == except_for:
             continue
         needed = slot.where == "path" or (slot.where == "body" and slot.name in (attempt.body or {}))
+        # A tail that began now would have nothing to tell of anybody.
+        needed = needed or (slot.name == "lastEventId" and except_for is not None)
         if needed:
             attempt = attempt.with_id(slot, ids[slot.name])
     return attempt
