@@ -13,6 +13,7 @@ from typing import Any
 from litestar.types import ASGIApp, Message, Receive, Send
 from sqlalchemy.exc import SQLAlchemyError
 
+from api.leaked_keys import address_refusal, describe_place, end_keys_in_address, find_keys_in_address
 from api.logging import get_logger
 from api.problems import encode_problem, problem_headers
 from api.services import Services
@@ -21,6 +22,7 @@ from ontology.addresses import is_within, parse_network
 from ontology.database import open_duty
 from ontology.errors import Flaw, InvalidRequest, PayloadTooLarge, PortalError, UriTooLong
 from ontology.ids import ALPHABET, encode_id, new_id
+from ontology.key_secrets import redact_keys
 from ontology.limits import Decision
 from ontology.records import utc_now
 from ontology.redis_client import RedisError
@@ -68,7 +70,10 @@ class Frame:
         state: dict[str, Any] = {"request_id": make_request_id(), "client_ip": self._client_ip(scope)}
         scope["state"] = state
         watch = _Watch(scope, send)
-        if (refusal := find_frame_flaw(scope)) is not None:
+        if leaked := find_keys_in_address(scope["path"], scope.get("query_string", b"")):
+            await end_keys_in_address(self._services, leaked, describe_place(scope))
+            await self._refuse(scope, watch, address_refusal())
+        elif (refusal := find_frame_flaw(scope)) is not None:
             await self._refuse(scope, watch, refusal)
         else:
             await self._app(scope, receive, watch.send)
@@ -103,7 +108,7 @@ class Frame:
         """Behind the answer; the task is held, since the event loop itself would not hold it."""
         actor: Actor | None = scope["state"].get("actor")
         if actor is None:
-            _log.info("refused %s %s %s", watch.status, scope["method"], scope["path"][:200])
+            _log.info("refused %s %s %s", watch.status, scope["method"], redact_keys(scope["path"])[:200])
             return
         task = asyncio.create_task(self._write(watch.describe(actor)))
         self._writing.add(task)
@@ -159,7 +164,7 @@ class _Watch:
             at=self._at,
             request_id=scope["state"]["request_id"],
             method=scope["method"],
-            endpoint=_CONTROL.sub("?", scope["path"])[:500],
+            endpoint=_CONTROL.sub("?", redact_keys(scope["path"]))[:500],
             status=self.status,
             latency_ms=self._latency_ms,
             payload_bytes=self._bytes,
@@ -199,7 +204,7 @@ def _find_framing_flaw(scope: HttpScope) -> PortalError | None:
 
 def _read_agent(scope: HttpScope) -> str:
     agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
-    return _CONTROL.sub("?", agent.decode("latin-1"))[:300]
+    return _CONTROL.sub("?", redact_keys(agent.decode("latin-1")))[:300]
 
 
 def frame_with(services: Services) -> Callable[[ASGIApp], Frame]:

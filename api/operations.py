@@ -19,6 +19,7 @@ from litestar.types import Method
 from pydantic import BaseModel, ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.leaked_keys import describe_place, refuse_keys_in_body
 from api.parameters import NoQuery, describe_flaws, parse_path_id, parse_query
 from api.services import Services
 from api.strict_json import parse_json
@@ -85,6 +86,7 @@ class Operation:
     errors: tuple[type[PortalError], ...]
     body_example: Any = None
     answer_example: Any = None
+    takes_keys: bool = False
 
 
 Handler = Callable[[Call[Any, Any]], Awaitable[Any]]
@@ -108,11 +110,13 @@ def operation(
     body_example: Any = None,
     answer_example: Any = None,
     after_commit: AfterCommit | None = None,
+    takes_keys: bool = False,
 ) -> Callable[[Handler], HTTPRouteHandler]:
     """Make a handler an operation of the API.
 
     `scope=None` means any valid key, and has to be written. `after_commit` runs when the transaction has committed and
-    before the answer is sent.
+    before the answer is sent. A body that holds an API key is refused and the key treated as leaked, unless the
+    operation `takes_keys`.
     """
 
     def decorate(handler: Handler) -> HTTPRouteHandler:
@@ -134,6 +138,7 @@ def operation(
             errors=tuple(errors),
             body_example=body_example,
             answer_example=answer_example,
+            takes_keys=takes_keys,
         )
 
         async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -166,6 +171,8 @@ async def _perform(
     if about.scope is not None:
         actor.require(about.scope)
     raw = await _read_body(request, about)
+    if not about.takes_keys:
+        await refuse_keys_in_body(services, raw, describe_place(request.scope))
     given = parse_query(request.scope["query_string"])
     call_query = _parse(about.query or NoQuery, given, "query")
     ids = {name: parse_path_id(name, kind, request.path_params[name]) for name, kind in about.path_ids.items()}

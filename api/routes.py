@@ -7,7 +7,7 @@ from typing import Any
 from litestar import Request, Response, Router, get
 from litestar.handlers import HTTPRouteHandler
 
-from api import api_keys, applications, connections, entities, events, groups, health, knowledge, organisation
+from api import api_keys, applications, connections, entities, events, groups, health, knowledge, leaks, organisation
 from api.openapi import build_document
 from api.operations import find_operations
 from api.problems import answer_problem
@@ -22,6 +22,7 @@ operation_handlers: list[HTTPRouteHandler] = [
     *knowledge.handlers,
     *api_keys.handlers,
     *applications.handlers,
+    *leaks.handlers,
 ]
 
 
@@ -59,7 +60,7 @@ def _options_handler(path: str, allow: str) -> HTTPRouteHandler:
 
 def api_router() -> Router:
     """All of the programs' door, with problem documents for every refusal."""
-    handlers = [*operation_handlers, *health.handlers, openapi_json]
+    handlers = [*operation_handlers, *health.handlers, *leaks.public_handlers, openapi_json]
     return Router(
         "/",
         route_handlers=[*describe_methods(handlers), *handlers],

@@ -125,6 +125,9 @@ async def own_ids(caller: Caller, group_id: str, operation: str) -> dict[str, st
             await caller.make(f"/v1/api-keys/{key['_id']}/rotation")
     if "applicationId" in names:
         ids["applicationId"] = (await caller.make("/v1/applications", name="Own", groupId=group_id))["_id"]
+    if operation == "reportLeak":
+        leaked = await caller.make("/v1/api-keys", name="Leaked", preset="read-only", groupId=group_id)
+        ids["leakedKey"] = leaked["key"]
     if "connectionId" in names:
         ends = {"fromId": first["_id"], "toId": second["_id"]}
         made = await caller.make("/v1/connections", relationshipType="part_of", groupId=group_id, **ends)
@@ -143,6 +146,8 @@ def fill(attempt: Attempt, ids: dict[str, str], except_for: Slot | None = None) 
         needed = slot.where == "path" or (slot.where == "body" and slot.name in (attempt.body or {}))
         if needed:
             attempt = attempt.with_id(slot, ids[slot.name])
+    if "leakedKey" in ids:
+        return replace(attempt, body={"key": ids["leakedKey"]})
     return attempt
 
 
