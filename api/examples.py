@@ -243,6 +243,18 @@ ROTATION: dict[str, Any] = {
     "lastUsedIp": "203.0.113.9",
     "lastUsedAgent": "python-httpx/0.28.1",
 }
+LEAK_REPORT: dict[str, Any] = {
+    "key": "org_k7m2x9q4ra_key_…",
+    "url": "https://github.com/acme/shop/blob/main/.env",
+}
+LEAK: dict[str, Any] = {
+    "keyId": KEY,
+    "name": "Dashboard",
+    "prefix": "gck4FxKW",
+    "status": "revoked",
+    "expiresAt": None,
+    "revokedAt": _AT,
+}
 QUOTA: dict[str, Any] = {
     "plan": "starter",
     "limits": {

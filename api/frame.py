@@ -11,6 +11,7 @@ from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Send
 
+from api.leaked_keys import address_refusal, describe_place, end_keys_in_address, find_keys_in_address
 from api.logging import get_logger
 from api.problems import encode_problem, problem_headers
 from api.services import Services
@@ -19,6 +20,7 @@ from ontology.actors import Actor
 from ontology.addresses import is_within, parse_network
 from ontology.errors import Flaw, InvalidRequest, PayloadTooLarge, PortalError, UriTooLong
 from ontology.ids import ALPHABET, encode_id, new_id
+from ontology.key_secrets import redact_keys
 from ontology.limits import Decision
 from ontology.records import utc_now
 from ontology.request_log import LogEntry, RequestLog
@@ -66,7 +68,10 @@ class Frame:
         scope["state"] = state
         watch = _Watch(scope, send, self._log_request, self._services.settings.public_url)
         try:
-            if (refusal := find_frame_flaw(scope)) is not None:
+            if leaked := find_keys_in_address(scope["path"], scope.get("query_string", b"")):
+                await end_keys_in_address(self._services, leaked, describe_place(scope))
+                await self._refuse(scope, watch, address_refusal())
+            elif (refusal := find_frame_flaw(scope)) is not None:
                 await self._refuse(scope, watch, refusal)
             else:
                 await self._app(scope, receive, watch.send)
@@ -108,7 +113,7 @@ class Frame:
             header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
             actor = await self._services.authenticator.identify(header.decode("latin-1"), watch.status)
         if actor is None:
-            _log.info("refused %s %s %s", watch.status, scope["method"], scope["path"][:200])
+            _log.info("refused %s %s %s", watch.status, scope["method"], redact_keys(scope["path"])[:200])
             return
         await self._request_log.append(watch.describe(actor))
 
@@ -167,7 +172,7 @@ class _Watch:
 
     def describe(self, actor: Actor) -> LogEntry:
         scope = self._scope
-        path = _CONTROL.sub("?", scope["path"])[:500]
+        path = _CONTROL.sub("?", redact_keys(scope["path"]))[:500]
         return LogEntry(
             id=new_id(),
             org_id=actor.org_id,
@@ -219,7 +224,7 @@ def _find_framing_flaw(scope: HttpScope) -> PortalError | None:
 
 def _read_agent(scope: HttpScope) -> str:
     agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
-    return _CONTROL.sub("?", agent.decode("latin-1"))[:300]
+    return _CONTROL.sub("?", redact_keys(agent.decode("latin-1")))[:300]
 
 
 def frame_with(services: Services) -> Callable[[ASGIApp], Frame]:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.authentication import RateLimitRefused
+from api.leaked_keys import describe_place, refuse_keys_in_body
 from api.negotiation import accepts
 from api.parameters import DryRunQuery, NoQuery, describe_flaws, parse_path_id, parse_query
 from api.preconditions import Preconditions, check_preconditions, make_tag, parse_tags
@@ -97,6 +98,7 @@ class Operation:
     body_example: Any = None
     answer_example: Any = None
     tagged: bool = False
+    takes_keys: bool = False
 
     @property
     def conditional(self) -> bool:
@@ -134,13 +136,15 @@ def operation(
     answer_example: Any = None,
     tagged: bool | None = None,
     after_commit: AfterCommit | None = None,
+    takes_keys: bool = False,
 ) -> Callable[[Handler], HTTPRouteHandler]:
     """Make a handler an operation of the API.
 
     `scope=None` means any valid key, and has to be written. Answers that are one row have an `ETag`; `tagged` says so
     of others. With a `DryRunQuery` the operation can be tried: all of it happens and is rolled back. `after_commit`
     runs when the transaction has committed and before the answer is sent. A handler of the shape `stream` returns an
-    asynchronous generator of bytes, which runs after its transaction and opens its own.
+    asynchronous generator of bytes, which runs after its transaction and opens its own. A body that holds an API key is
+    refused and the key treated as leaked, unless the operation `takes_keys`.
     """
 
     def decorate(handler: Handler) -> HTTPRouteHandler:
@@ -165,6 +169,7 @@ def operation(
             body_example=body_example,
             answer_example=answer_example,
             tagged=shape == "row" and issubclass(answer or Page, Record) if tagged is None else tagged,
+            takes_keys=takes_keys,
         )
 
         async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
@@ -202,6 +207,8 @@ async def _perform(
     _require_accepted(request, about.media_type)
     state["version"] = read_version(_single_header(request, "api-version"))
     raw = await _read_body(request, about)
+    if not about.takes_keys:
+        await refuse_keys_in_body(services, raw, describe_place(request.scope))
     given = parse_query(request.scope["query_string"])
     call_query = _parse(about.query or NoQuery, given, "query")
     ids = {name: parse_path_id(name, kind, request.path_params[name]) for name, kind in about.path_ids.items()}

@@ -18,6 +18,7 @@ from api import (
     groups,
     health,
     knowledge,
+    leaks,
     ontology_types,
     organisation,
     people,
@@ -40,6 +41,7 @@ operation_handlers: list[HTTPRouteHandler] = [
     *knowledge.handlers,
     *api_keys.handlers,
     *applications.handlers,
+    *leaks.handlers,
 ]
 
 
@@ -77,7 +79,7 @@ def _options_handler(path: str, allow: str) -> HTTPRouteHandler:
 
 def api_router() -> Router:
     """All of the programs' door, with problem documents for every refusal."""
-    handlers = [*operation_handlers, *health.handlers, openapi_json]
+    handlers = [*operation_handlers, *health.handlers, *leaks.public_handlers, openapi_json]
     return Router(
         "/",
         route_handlers=[*describe_methods(handlers), *handlers],

@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Executable, text
+from sqlalchemy import CursorResult, Executable, event, text
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -33,7 +34,7 @@ def driver_url(url: str) -> str:
 def create_engine(settings: Settings) -> AsyncEngine:
     """The program's pool; connections are checked before use, so a restarted server costs no failed request."""
     options = f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS}"
-    return create_async_engine(
+    engine = create_async_engine(
         driver_url(settings.database_url),
         pool_size=settings.database_pool_size,
         max_overflow=0,
@@ -45,6 +46,17 @@ def create_engine(settings: Settings) -> AsyncEngine:
             "application_name": "one",
         },
     )
+    event.listen(engine.sync_engine, "handle_error", _replace_unusable)
+    return engine
+
+
+def _replace_unusable(context: ExceptionContext) -> None:
+    """Whatever a connection answers to the check before use, one that does not pass it is replaced, not handed out.
+
+    One whose statement was abandoned half-way is still busy, which the driver calls a mistake of the program's.
+    """
+    if context.is_pre_ping:
+        context.is_disconnect = True
 
 
 async def run_sql(

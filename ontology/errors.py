@@ -1,7 +1,7 @@
 """Every refusal the program can give: one class per code, one page per code in `content/docs/errors/`.
 
 400  InvalidJson, InvalidRequest, InvalidCursor, InvalidId
-401  MissingApiKey, InvalidApiKey, ExpiredApiKey
+401  MissingApiKey, InvalidApiKey, ExpiredApiKey, InvalidSignature
 403  InsufficientScope, QuotaExceeded, GroupArchived, PrivilegeEscalation, ManagedType, AddressNotAllowed,
      OriginNotAllowed, SystemEvent
 404  NotFound            405  MethodNotAllowed            406  NotAcceptable
@@ -98,6 +98,13 @@ class ExpiredApiKey(PortalError):
     status = 401
     title = "The API key has expired"
     advice = "Create a new key; an expired key cannot be extended."
+
+
+class InvalidSignature(PortalError):
+    code = "invalid_signature"
+    status = 401
+    title = "The signature does not fit the body"
+    advice = "Sign the raw body with a key whose public part is known here, and name that key."
 
 
 class InsufficientScope(PortalError):

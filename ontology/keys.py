@@ -481,11 +481,18 @@ async def revoke_key(session: AsyncSession, actor: Actor, key_id: UUID, now: dat
     return describe_key(key, await find_use(session, actor, key), now)
 
 
-def end_key(session: AsyncSession, actor: Actor, key: Thing, now: datetime, reason: str | None = None) -> None:
+def end_key(
+    session: AsyncSession,
+    actor: Actor,
+    key: Thing,
+    now: datetime,
+    reason: str | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> None:
     """Revoke a live key that its caller has checked and locked, with its event."""
     key.status, key.updated_at = REVOKED, now
     key.properties = key.properties | {"revokedAt": to_epoch_ms(now), "revokedReason": reason}
-    told = {"prefix": key.properties["prefix"]} | ({"reason": reason} if reason else {})
+    told = {"prefix": key.properties["prefix"]} | ({"reason": reason} if reason else {}) | dict(more or {})
     record_key_event(session, actor, "api_key_revoked", key, **told)
 
 

@@ -33,6 +33,7 @@ class Settings:
     secret_key: str = DEVELOPMENT_SECRET
     embedding_model: str = ""
     trusted_proxies: tuple[str, ...] = ()
+    github_public_keys: Path | None = None
     debug: bool = False
     log_level: str = "info"
 
@@ -77,6 +78,7 @@ class Settings:
             secret_key=text("SECRET_KEY", DEVELOPMENT_SECRET),
             embedding_model=text("EMBEDDING_MODEL", ""),
             trusted_proxies=tuple(p.strip() for p in text("TRUSTED_PROXIES", "").split(",") if p.strip()),
+            github_public_keys=Path(text("GITHUB_PUBLIC_KEYS", "")) if text("GITHUB_PUBLIC_KEYS", "") else None,
             debug=text("DEBUG", "").lower() in TRUE_WORDS,
             log_level=text("LOG_LEVEL", "info").lower(),
         )

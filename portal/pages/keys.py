@@ -1,4 +1,4 @@
-"""`/keys`: create a key and see it once, see when and from where each was used, revoke."""
+"""`/keys`: create a key and see it once, see when and from where each was used, rotate, revoke."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,11 +11,12 @@ from pydantic import ValidationError
 from api.api_keys import raise_epoch
 from api.parameters import parse_path_id
 from ontology.database import open_transaction
-from ontology.errors import PortalError
+from ontology.errors import Conflict, PortalError
 from ontology.ids import encode_id
 from ontology.keys import EXPLORER_NAME, ApiKey, ApiKeyCreate, create_key, list_keys, revoke_key
 from ontology.pagination import PageRequest
 from ontology.records import to_epoch_ms, utc_now
+from ontology.rotations import RotationCreate, rotate_key
 from ontology.scopes import Preset, Scope
 from portal.rendering import render
 from portal.sessions import Visitor, read_form, read_visitor
@@ -47,6 +48,7 @@ class KeyView:
     last_used_iso: str | None
     last_used_ip: str | None
     expires: str | None
+    rotating_until: str | None = None
     current: bool = False
 
 
@@ -99,6 +101,23 @@ async def revoke(request: Request[Any, Any, Any]) -> Response[Any]:
         await revoke_key(session, actor, identity, utc_now())
     await raise_epoch(visitor.services, actor)
     return Redirect("/keys", status_code=303)
+
+
+@post("/keys/{key_id:str}/rotate", opt={"public": True})
+async def rotate(request: Request[Any, Any, Any]) -> Response[str]:
+    """Replace a key by one with the same rights; the old one goes on for a day."""
+    visitor = await read_visitor(request)
+    actor = visitor.member().actor
+    await read_form(request, visitor)
+    identity = parse_path_id("keyId", "thing", request.path_params["key_id"])
+    pepper = visitor.services.settings.key_pepper
+    try:
+        async with open_transaction(visitor.services.engine, actor) as session:
+            made = await rotate_key(session, actor, identity, RotationCreate(), pepper=pepper, now=utc_now())
+    except Conflict as refusal:
+        return await _show(visitor, values=_BLANK, problems={"": refusal.detail}, status=422)
+    await raise_epoch(visitor.services, actor)
+    return await _show(visitor, values=_BLANK, created=NewKey(made.name, made.key), status=201)
 
 
 async def make_key(visitor: Visitor, new: ApiKeyCreate) -> NewKey:
@@ -184,6 +203,7 @@ def _view(key: ApiKey) -> KeyView:
         last_used_iso=key.last_used_at.isoformat() if key.last_used_at else None,
         last_used_ip=key.last_used_ip,
         expires=_day(key.expires_at) if key.expires_at else None,
+        rotating_until=_minute(key.rotating_until) if key.rotating_until else None,
     )
 
 
@@ -195,4 +215,4 @@ def _minute(moment: datetime) -> str:
     return f"{_day(moment)}, {moment:%H:%M} UTC"
 
 
-handlers = [keys_page, create, revoke]
+handlers = [keys_page, create, revoke, rotate]

@@ -152,6 +152,9 @@ async def own_ids(caller: Caller, group_id: str, operation: str) -> dict[str, st
         ids["invitationId"] = made["_id"]
     if "personId" in names:
         ids["personId"] = await join(caller, role="customer", groupId=group_id)
+    if operation == "reportLeak":
+        leaked = await caller.make("/v1/api-keys", name="Leaked", preset="read-only", groupId=group_id)
+        ids["leakedKey"] = leaked["key"]
     if "connectionId" in names:
         ends = {"fromId": first["_id"], "toId": second["_id"]}
         made = await caller.make("/v1/connections", relationshipType="part_of", groupId=group_id, **ends)
@@ -172,6 +175,8 @@ def fill(attempt: Attempt, ids: dict[str, str], except_for: Slot | None = None) 
         needed = needed or (slot.name == "lastEventId" and except_for is not None)
         if needed:
             attempt = attempt.with_id(slot, ids[slot.name])
+    if "leakedKey" in ids:
+        return replace(attempt, body={"key": ids["leakedKey"]})
     return attempt
 
 

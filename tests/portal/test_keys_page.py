@@ -1,0 +1,43 @@
+"""Keys in the browser's door, without a browser: forms that are sent as a page sends them."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.parts import Parts
+from tests.program import Program, running_program
+
+
+@pytest.fixture
+async def portal(parts: Parts, tmp_path: Path) -> AsyncIterator[Program]:
+    with parts.new_database() as database:
+        async with running_program(parts.settings(database, tmp_path, PUBLIC_URL="http://one.test")) as program:
+            yield program
+
+
+async def _send(client: httpx.AsyncClient, page: str, path: str, **fields: str) -> httpx.Response:
+    shown = await client.get(page)
+    (name, token), *_ = re.findall(r'type="hidden" name="(\w+)" value="([^"]+)"', shown.text)
+    return await client.post(path, data={name: token} | fields, headers={"Origin": "http://one.test"})
+
+
+async def test_a_key_is_rotated_with_one_button_and_both_work(portal: Program) -> None:
+    client = portal.client
+    account = {"organisation": "Acme", "name": "Ada", "email": "ada@example.com", "password": "a long enough one"}
+    assert (await _send(client, "/sign-up", "/sign-up", **account)).status_code == 201
+    made = await _send(client, "/keys", "/keys", name="Shop", access="read-only", expires_days="")
+    (old,) = set(re.findall(r"org_\w+_key_\w{49}", made.text))
+    found = re.search(r'data-key="(thing_\w+)">.*?Rotate Shop', made.text, re.DOTALL)
+    assert found
+    rotated = await _send(client, "/keys", f"/keys/{found.group(1)}/rotate")
+    assert rotated.status_code == 201, rotated.text
+    (new,) = set(re.findall(r"org_\w+_key_\w{49}", rotated.text))
+    assert "Replaced; works until" in rotated.text
+    for key in (old, new):
+        answer = await client.get("/v1/entities", headers={"Authorization": f"Bearer {key}"})
+        assert answer.status_code == 200
+    again = await _send(client, "/keys", f"/keys/{found.group(1)}/rotate")
+    assert again.status_code == 422
