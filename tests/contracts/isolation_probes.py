@@ -185,7 +185,8 @@ async def find_leaks(world: World, caller: Caller, victims: list[Belongings]) ->
     leaks: dict[str, list[str]] = {}
     for attempt in lists():
         leaks[f"{attempt.operation} {attempt.query}"] = await _probe_list(caller, attempt, victims)
-    for slot in slots():
+    # Without walls archiving a victim above the attacker's own group ends the attack, so it comes last.
+    for slot in sorted(slots(), key=lambda slot: slot.operation == "archiveGroup"):
         ready = fill(
             attempts()[slot.operation], await own_ids(world.root_key, world.mine.group_id, slot.operation), slot
         )
