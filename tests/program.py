@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -135,6 +135,12 @@ class Program:
             made = await create_key(session, owner.owner, new, pepper=self.settings.key_pepper, now=utc_now())
         key_id, own_group = encode_id("thing", made.id), encode_id("group", made.group_id)
         return Caller(self.client, made.key, key_id, own_group, owner.owner)
+
+    async def open_whole_pool(self) -> None:
+        """Have every connection of the pool there, so that what is started at once does run at once."""
+        async with AsyncExitStack() as stack:
+            for _ in range(self.settings.database_pool_size):
+                await stack.enter_async_context(self.engine.connect())
 
     async def raise_epoch(self, caller: Caller) -> None:
         await Limiter(self.redis).raise_epoch(caller.org_id)

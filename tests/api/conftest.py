@@ -25,14 +25,14 @@ async def owner(api: Program) -> Caller:
     return await api.register()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def web(parts: Parts) -> Iterator[RunningWeb]:
     """The API on several processes, as clients on the network meet it."""
     with parts.new_database() as database, running_web(parts, database, processes=WEB_PROCESSES) as web:
         yield web
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def office(web: RunningWeb) -> AsyncIterator[Program]:
     """Registers organisations and issues keys beside those processes, and looks into their Redis."""
     async with running_program(web.settings) as program:

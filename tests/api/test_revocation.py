@@ -78,11 +78,14 @@ async def test_keys_revoked_at_once_are_all_dead_and_their_twins_alive(web: Runn
 async def test_key_expires_at_its_instant_on_every_process(web: RunningWeb, office: Program) -> None:
     owner = await office.register()
     with web.lines(2) as lines:
-        moment = datetime.now(UTC) + timedelta(seconds=3)
-        key = await office.issue(owner, expires_at=moment)
-        instant = int(moment.timestamp() * 1000) / 1000
-        with hammering(lines, key.key) as hammer:
-            hammer.wait_until_each_asked(instant)
+        for life_seconds in (3, 10, 30):  # a busy machine may need longer for a first answer
+            moment = datetime.now(UTC) + timedelta(seconds=life_seconds)
+            key = await office.issue(owner, expires_at=moment)
+            instant = int(moment.timestamp() * 1000) / 1000
+            with hammering(lines, key.key) as hammer:
+                hammer.wait_until_each_asked(instant)
+            if any(answer.received < instant for answer in hammer.answers):
+                break
     assert any(answer.received < instant for answer in hammer.answers)
     for answer in hammer.answers:
         if answer.received < instant:

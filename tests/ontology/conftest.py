@@ -8,7 +8,7 @@ from tests.parts import Parts
 from tests.program import Caller, Program, running_program
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def program(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Program]:
     """The program, for its pool and its settings; most tests call the rules themselves."""
     with parts.new_database() as database:

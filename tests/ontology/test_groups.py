@@ -28,18 +28,22 @@ async def create(program: Program, caller: Caller, new: GroupCreate) -> Group:
 
 
 async def create_at_once(program: Program, caller: Caller, news: list[GroupCreate]) -> list[Any]:
+    await program.open_whole_pool()
     return await asyncio.gather(*(until_decided(lambda new=new: create(program, caller, new)) for new in news))
 
 
 async def test_the_sub_group_quota_is_exact_when_fifty_are_made_at_once(program: Program) -> None:
     caller = await program.register(plan=Plan.STARTER)
-    maximum = PLAN_LIMITS[Plan.STARTER].sub_groups_max
+    maximum, room = PLAN_LIMITS[Plan.STARTER].sub_groups_max or 0, 3
+    # Less room than there are connections, so that those who count at the same moment would be too many.
+    for number in range(maximum - room):
+        await create(program, caller, group(f"Earlier {number}"))
     found = await create_at_once(program, caller, [group(f"Group {number}") for number in range(PARALLEL)])
-    assert Counter(type(one) for one in found) == {Group: maximum, QuotaExceeded: PARALLEL - (maximum or 0)}
+    assert Counter(type(one) for one in found) == {Group: room, QuotaExceeded: PARALLEL - room}
     usage = (await caller.get("/v1/quota")).json()["usage"]
     assert usage["groups"] == maximum
     events = await caller.all_rows("/v1/events", type="thing_created")
-    assert sum(event["metadata"]["thingType"] == "group" for event in events) == (maximum or 0) + 1
+    assert sum(event["metadata"]["thingType"] == "group" for event in events) == maximum + 1
 
 
 async def test_the_quota_counts_the_whole_organisation_whoever_asks(program: Program) -> None:
