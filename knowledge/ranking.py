@@ -11,11 +11,15 @@ from uuid import UUID
 from knowledge.index.interface import Candidate, Index, SearchScope
 from knowledge.protocol import RankedDocument, SearchRequest
 from knowledge.queries import Query
+from knowledge.weights import (
+    CANDIDATE_PASSAGES,
+    DENSE_WEIGHT,
+    DOCUMENT_WORDS_WEIGHT,
+    EVIDENCE_WEIGHTS,
+    NORMALISED_DOCUMENTS,
+    PASSAGE_WORDS_WEIGHT,
+)
 
-EVIDENCE_WEIGHTS = (1.0, 1 / 4, 1 / 9)
-DENSE_WEIGHT, PASSAGE_WORDS_WEIGHT, DOCUMENT_WORDS_WEIGHT = 0.5, 0.25, 0.25
-NORMALISED_DOCUMENTS = 100
-CANDIDATE_PASSAGES = 300
 SCORE_DIGITS = 3
 
 
