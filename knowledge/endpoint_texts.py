@@ -1,7 +1,8 @@
 """An endpoint as texts to find it by: three to embed, whose vectors are averaged, and weighted fields for BM25.
 
-Each vector sees another side: what the endpoint does, what it takes, and what it is called. Their mean beats the
-best of them by about .03 nDCG@10.
+Each vector sees another side: what the endpoint does (weight 2), what it takes (1), and what it is called (1). Dense
+retrieval alone came to nDCG@10 .921, .937 and .574 (toolalpaca-real, -sim, stabletoolbench); equal weights to .926,
+.934 and .533; the first text alone to .890, .929 and .607, which keyword search makes up for.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,12 +16,16 @@ DESCRIPTION_CHARACTERS_MAX = 800
 
 
 def endpoint_texts(title: str, details: Mapping[str, Any]) -> tuple[str, ...]:
-    """The texts to embed, without repetition."""
-    short = ": ".join(part for part in (_given(details, "api"), name_words(title)) if part)
+    """The texts to embed; the first stands twice and so counts twice in their mean.
+
+    The name of the API is in the first only: in all three it costs .03 where one API is asked.
+    """
+    api, name = _given(details, "api"), name_words(title)
     description = _given(details, "description")[:DESCRIPTION_CHARACTERS_MAX]
-    does = ". ".join(part for part in (short, path_words(_given(details, "path")), description) if part)
+    route = path_words(_given(details, "path"))
+    does = ". ".join(part for part in (": ".join(part for part in (api, name) if part), route, description) if part)
     takes = ", ".join(name_words(str(parameter)) for parameter in details.get("parameters") or ())
-    return tuple(dict.fromkeys([does, f"{short} {takes}".strip(), short]))
+    return (does, does, f"{name} {takes}".strip(), name)
 
 
 def endpoint_fields(title: str, details: Mapping[str, Any]) -> Iterator[WeightedText]:

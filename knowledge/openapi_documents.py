@@ -43,7 +43,7 @@ def parse_openapi(text: str) -> dict[str, Any]:
     version = document.get("openapi")
     if not isinstance(version, str) or not version.startswith(("3.0", "3.1")):
         raise OpenApiInvalid("`openapi` is not 3.0.x or 3.1.x")
-    if not isinstance(document.get("paths") or {}, dict):
+    if not isinstance(document.get("paths", {}), dict):
         raise OpenApiInvalid("`paths` is not an object")
     return document
 

@@ -56,10 +56,9 @@ def test_an_operation_carries_its_parameters_through_references_and_compositions
 
 def test_an_endpoint_is_embedded_by_what_it_does_what_it_takes_and_its_name() -> None:
     update, _ = read_operations(PETS)
-    does, takes, short = endpoint_texts(update.title, update.details)
-    assert does == "Pets: update pet. pets by pet id. Change a pet."
-    assert takes == "Pets: update pet pet id, name, owner"
-    assert short == "Pets: update pet"
+    does, twice, takes, short = endpoint_texts(update.title, update.details)
+    assert does == twice == "Pets: update pet. pets by pet id. Change a pet."
+    assert (takes, short) == ("update pet pet id, name, owner", "update pet")
     weights = dict(endpoint_fields(update.title, update.details))
     assert weights["updatePet"] > weights["Change a pet."] > weights["petId name owner"]
 
