@@ -32,6 +32,7 @@ title: Search quality
 description: How often search finds the right page, error or endpoint, measured on questions with known answers.
 section: reference
 order: 90
+kind: page
 aliases:
   - how good is the search
   - retrieval quality figures
