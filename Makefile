@@ -7,7 +7,7 @@ PACKAGES := ontology knowledge api worker portal
 CODE := $(PACKAGES) tests benchmarks migrations
 EXISTING_CODE = $(wildcard $(CODE))
 
-.PHONY: help install install-test run test check lint fix bench migrate migration openapi register shell
+.PHONY: help install install-test run test check lint fix bench eval migrate migration openapi register shell
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ fix: install-test ## repair style and format
 
 bench: install-test ## measure the API and search; results go to benchmarks/results
 	@$(PYTHON_IN_VENV) -m benchmarks $(ARGS)
+
+eval: install-test ## measure what search finds; writes the figures and their page (ARGS="dbt-faq own" runs some)
+	@$(PYTHON_IN_VENV) -m benchmarks.evaluation $(ARGS)
 
 migrate: install ## bring the database to the newest migration
 	@$(PYTHON_IN_VENV) -m portal migrate

@@ -101,16 +101,16 @@ class Engine:
             self._index.close()
 
     def _embed(self, query: Query, owner: UUID) -> list[float]:
-        vectors = [self._embedder.embed_query(text, owner) for text in query.texts]
-        return [sum(parts) / len(vectors) for parts in zip(*vectors, strict=True)]
+        return _mean([self._embedder.embed_query(text, owner) for text in query.texts])
 
     def _embed_missing(self, documents: Sequence[IndexedDocument]) -> dict[UUID, list[float]]:
         passages = [passage for document in documents for passage in document.passages]
         present = self._index.find_points([passage.point_id for passage in passages])
-        missing = {entry.point_id: entry.text for entry in passages if entry.point_id not in present}
-        encoded = self._embedder.embed_passages(list(missing.values()), self._let_searches_pass)
-        self._embedded_texts += len(missing)
-        return dict(zip(missing, encoded, strict=True))
+        missing = {entry.point_id: entry.texts for entry in passages if entry.point_id not in present}
+        texts = list(dict.fromkeys(text for several in missing.values() for text in several))
+        encoded = dict(zip(texts, self._embedder.embed_passages(texts, self._let_searches_pass), strict=True))
+        self._embedded_texts += len(texts)
+        return {point_id: _mean([encoded[text] for text in several]) for point_id, several in missing.items()}
 
     def _tidy_when_due(self, written: int) -> None:
         """The embedded engine tidies only when told to."""
@@ -147,6 +147,12 @@ def lower_priority() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND_NICENESS)
 
 
+def _mean(vectors: Sequence[list[float]]) -> list[float]:
+    if len(vectors) == 1:
+        return vectors[0]
+    return [sum(parts) / len(vectors) for parts in zip(*vectors, strict=True)]
+
+
 def _document_point(document: IndexedDocument) -> Point:
     return Point(
         id=document_point_id(document.document_id),
@@ -159,6 +165,7 @@ def _document_point(document: IndexedDocument) -> Point:
         kind=document.kind,
         version=document.version,
         words=document.words,
+        fields=document.fields,
         names=document.names,
     )
 

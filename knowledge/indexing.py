@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from knowledge.index.interface import passage_point_id
+from knowledge.endpoint_texts import endpoint_fields, endpoint_texts
+from knowledge.index.interface import WeightedText, passage_point_id
 from knowledge.markdown import Page, PageInvalid, flat_headings, parse_foreign, parse_page
 from knowledge.model_files import ModelFiles, TokenCounter
 from knowledge.passages import Passage, content_hash, embedded_text, split_page
+from knowledge.plain_text import parse_plain_text
 from knowledge.protocol import IndexedDocument, IndexedPassage
 from knowledge.queries import route_name
-from knowledge.words import path_words
+from knowledge.weights import ALIAS_WEIGHT, DESCRIPTION_WEIGHT, HEADING_WEIGHT, TITLE_WEIGHT
 from ontology.actors import PLATFORM_ORG_ID
+from ontology.knowledge_items import DocumentFormat, DocumentKind
 
-# A title counts three times and an alias twice in the words of a document: the measured gain of a title boost.
-TITLE_REPEATS, ALIAS_REPEATS = 3, 2
 ALIASES_MAX = 12
 
 
@@ -39,6 +40,7 @@ class DocumentSource:
     text: str
     external_id: str | None
     details: dict[str, Any]
+    format: str = "markdown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +84,9 @@ class Splitter:
             kind=source.kind,
             version=source.version,
             names=tuple(dict.fromkeys(_names(source))),
-            words=_document_words(source, page, passages),
-            passages=(
-                *(_indexed(source, entry) for entry in prepared),
-                *self._leads(source, page, prepared[0].id),
-            ),
+            words="\n".join(entry.text for entry in passages) if source.kind != DocumentKind.ENDPOINT else "",
+            fields=tuple((text, weight) for text, weight in _fields(source, page) if text),
+            passages=self._indexed(source, page, prepared),
         )
         return PreparedDocument(tuple(prepared), indexed)
 
@@ -101,25 +101,40 @@ class Splitter:
             prepared.append(PreparedPassage(point_id, digest, passage))
         return prepared
 
+    def _indexed(
+        self, source: DocumentSource, page: Page, prepared: Sequence[PreparedPassage]
+    ) -> tuple[IndexedPassage, ...]:
+        """The points of a document: its passages and leads, or the one that stands for an endpoint."""
+        if source.kind == DocumentKind.ENDPOINT:
+            return (self._endpoint(source, prepared[0].id),)
+        texts = [embedded_text(source.title, entry.passage) for entry in prepared]
+        passages = [
+            IndexedPassage(entry.id, entry.id, (text,), text) for entry, text in zip(prepared, texts, strict=True)
+        ]
+        return (*passages, *self._leads(source, page, prepared[0].id))
+
     def _leads(self, source: DocumentSource, page: Page, first: UUID) -> Iterator[IndexedPassage]:
         """The other texts by which a document is found; all lead to its first passage."""
         for text in dict.fromkeys(_lead_texts(source, page)):
             digest = content_hash(f"lead\0{text}", self._model)
-            yield IndexedPassage(passage_point_id(source.document_id, digest), first, text, text)
+            yield IndexedPassage(passage_point_id(source.document_id, digest), first, (text,), text)
+
+    def _endpoint(self, source: DocumentSource, first: UUID) -> IndexedPassage:
+        """One point whose vector is the mean of three: what it does, with its parameters, and its short name."""
+        texts = endpoint_texts(source.title, source.details)
+        digest = content_hash("\0".join(texts), self._model)
+        return IndexedPassage(passage_point_id(source.document_id, digest), first, texts, texts[0])
 
 
 def _parse(source: DocumentSource) -> Page:
     if source.org_id == PLATFORM_ORG_ID and source.kind != "endpoint":
         return parse_page(source.text)
+    if source.format == DocumentFormat.TEXT:
+        return parse_plain_text(source.text, source.title)
     try:
         return parse_foreign(source.text, source.title)
     except PageInvalid:
         return parse_foreign("", source.title)
-
-
-def _indexed(source: DocumentSource, entry: PreparedPassage) -> IndexedPassage:
-    text = embedded_text(source.title, entry.passage)
-    return IndexedPassage(entry.id, entry.id, text, text)
 
 
 def _lead_texts(source: DocumentSource, page: Page) -> Iterator[str]:
@@ -128,18 +143,22 @@ def _lead_texts(source: DocumentSource, page: Page) -> Iterator[str]:
     yield from page.aliases[:ALIASES_MAX]
     if message := source.details.get("message"):
         yield str(message)
-    if path := source.details.get("path"):
-        yield f"{source.title}: {path_words(str(path))}"
 
 
-def _document_words(source: DocumentSource, page: Page, passages: Sequence[Passage]) -> str:
+def _fields(source: DocumentSource, page: Page) -> Iterator[WeightedText]:
+    """What counts more, or less, than the words of the passages."""
     details = source.details
-    parts = [source.title, source.external_id or "", str(details.get("operationId") or "")] * TITLE_REPEATS
-    parts += [*page.aliases] * ALIAS_REPEATS
-    parts += [str(details.get("description") or ""), str(details.get("message") or "")]
-    parts += [heading.text for heading in flat_headings(page.headings)]
-    parts += [passage.text for passage in passages]
-    return "\n".join(part for part in parts if part)
+    if source.kind == DocumentKind.ENDPOINT:
+        yield from endpoint_fields(source.title, details)
+        return
+    yield source.title, TITLE_WEIGHT
+    yield source.external_id or "", TITLE_WEIGHT
+    for alias in page.aliases:
+        yield alias, ALIAS_WEIGHT
+    yield str(details.get("description") or ""), DESCRIPTION_WEIGHT
+    yield str(details.get("message") or ""), DESCRIPTION_WEIGHT
+    for heading in flat_headings(page.headings):
+        yield heading.text, HEADING_WEIGHT
 
 
 def _names(source: DocumentSource) -> Iterator[str]:

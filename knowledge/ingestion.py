@@ -21,7 +21,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from knowledge.client import KnowledgeClient
 from knowledge.indexing import DocumentSource, PreparedDocument, Splitter
-from knowledge.sources import SourceDocument, read_platform
+from knowledge.source_document import SourceDocument
+from knowledge.sources import read_platform
 from ontology.actors import PLATFORM_ORG_ID, platform_actor
 from ontology.database import open_duty, open_transaction
 from ontology.errors import PortalError
@@ -213,6 +214,7 @@ def _to_source(row: KnowledgeItem, group_ids: tuple[UUID, ...]) -> DocumentSourc
         text=row.text,
         external_id=row.external_id,
         details=row.metadata_,
+        format=row.format,
     )
 
 

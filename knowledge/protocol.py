@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from knowledge.index.interface import SearchScope
+from knowledge.index.interface import SearchScope, WeightedText
 
 FRAME_BYTES_MAX = 64 * 1024 * 1024
 _LENGTH = struct.Struct(">I")
@@ -24,18 +24,19 @@ class FrameInvalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class IndexedPassage:
-    """One text to embed. Its point is named by its content, so it is embedded once. Several may lead to one
-    ``passage_id``: an alias of a page leads to the page's first passage."""
+    """What becomes one point, its vector the mean of those of its texts. The point is named by its content, so it
+    is embedded once. Several may lead to one ``passage_id``: an alias of a page leads to its first passage."""
 
     point_id: UUID
     passage_id: UUID
-    text: str
+    texts: tuple[str, ...]
     words: str
 
 
 @dataclass(frozen=True, slots=True)
 class IndexedDocument:
-    """A document as the index is to hold it. ``names`` find it exactly; ``words`` are those of the whole page."""
+    """A document as the index is to hold it. ``names`` find it exactly; ``words`` are those of the whole page, and
+    ``fields`` those that count more or less."""
 
     document_id: UUID
     org_id: UUID
@@ -46,6 +47,7 @@ class IndexedDocument:
     version: int
     names: tuple[str, ...]
     words: str
+    fields: tuple[WeightedText, ...]
     passages: tuple[IndexedPassage, ...]
 
 
@@ -159,11 +161,12 @@ def _read_document(given: Mapping[str, Any]) -> IndexedDocument:
         version=int(given["version"]),
         names=tuple(given["names"]),
         words=given["words"],
+        fields=tuple((str(text), float(weight)) for text, weight in given["fields"]),
         passages=tuple(
             IndexedPassage(
                 point_id=UUID(passage["point_id"]),
                 passage_id=UUID(passage["passage_id"]),
-                text=passage["text"],
+                texts=tuple(passage["texts"]),
                 words=passage["words"],
             )
             for passage in given["passages"]

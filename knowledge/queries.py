@@ -28,14 +28,22 @@ _NOISE = (
     re.compile(r"\b[0-9a-f]{16,}\b", re.IGNORECASE),
     re.compile(r"(?:[A-Za-z]:)?(?:[\\/][\w.@-]+){2,}\.\w{1,5}(?::\d+)*"),
 )
+# Where it happened, before or after what happened: `src/app.py:12:4: message`, `message [input_type=str, line=3]`.
+_PLACE = re.compile(r"(?:^|(?<=\s))(?:[\w.@-]*[\\/])*[\w.@-]+\.[A-Za-z]\w{0,4}:\d+(?::\d+)*:?(?=\s|$)", re.MULTILINE)
+_CONTEXT = re.compile(r"[\[(]\w+=[^\n]*[\])]\s*$", re.MULTILINE)
+_VALIDATION = re.compile(r"^\d+ validation errors? for .*$(?:\n\S+$)?", re.MULTILINE)
 _FRAME = re.compile(r'^\s*(?:File ".*", line \d+.*|at .+[(:].*\d+\)?|\.\.\. \d+ more|Traceback .*)$', re.MULTILINE)
 _PYTHON_MESSAGE = re.compile(r"^(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception|Warning|Invalid|NotFound): (.+)$")
 _JSON_MARKS = re.compile(r"[{}\[\]\"]+")
-_LOOKS_PASTED = re.compile(r"\n|^\s*\{|Traceback|\b\w+(?:Error|Exception)\b|https?://|\d{4}-\d\d-\d\dT")
+_LOOKS_PASTED = re.compile(
+    r"\n|^\s*\{|Traceback|\b\w+(?:Error|Exception)\b|https?://|\d{4}-\d\d-\d\dT|\w\.[A-Za-z]\w{0,4}:\d+"
+)
 
 _METHOD_PATH = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS)\s+(?:https?://[^/\s]+)?(/[^\s?#\"']*)", re.I)
 _BARE_PATH = re.compile(r"(/v\d+/[^\s?#\"',]*)")
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[_.:-][A-Za-z0-9]+)+|[a-z]+(?:[A-Z][a-z0-9]*)+|[A-Z]+-?\d+")
+_NAME = re.compile(
+    r"\b[A-Za-z][A-Za-z0-9]*(?:[_.:-][A-Za-z0-9]+)+|\b[a-z]+(?:[A-Z][a-z0-9]*)+|\b(?:[A-Z]+[a-z0-9]+){2,}|\b[A-Z]+-?\d+"
+)
 _ID_SEGMENT = re.compile(r"\{.*\}|:\w+|\d+|[a-z]+_[0-9a-z]{16,}|[0-9a-f-]{32,}|\$\w+|<.*>", re.IGNORECASE)
 _MESSAGE_FIELDS = ("title", "detail", "message", "error", "error_description")
 
@@ -53,7 +61,7 @@ def read_query(typed: str) -> Query:
     """Prepare a query; one that looks pasted is cleaned, any other is taken as it is."""
     # Half a character (a lone surrogate) is none, and the tokenisers refuse it.
     typed = typed[:QUERY_CHARACTERS_MAX].encode(errors="ignore").decode().strip()
-    names = tuple(dict.fromkeys(_names(typed)))[:NAMES_MAX]
+    names = tuple(dict.fromkeys(_names(_without_place(typed))))[:NAMES_MAX]
     if not _LOOKS_PASTED.search(typed):
         return Query((typed,), typed, names)
     cleaned = _clean(typed) or typed[:CLEANED_CHARACTERS_MAX]
@@ -67,8 +75,14 @@ def route_name(method: str, path: str) -> str:
     return f"{method.upper()} {_route(path)}"
 
 
+def _without_place(text: str) -> str:
+    for noise in (_VALIDATION, _CONTEXT, _PLACE):
+        text = noise.sub(" ", text)
+    return text
+
+
 def _clean(text: str) -> str:
-    text = _FRAME.sub(" ", text)
+    text = _without_place(_FRAME.sub(" ", text))
     for noise in _NOISE:
         text = noise.sub(" ", text)
     return " ".join(_JSON_MARKS.sub(" ", text).split())[:CLEANED_CHARACTERS_MAX]

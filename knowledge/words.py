@@ -6,9 +6,10 @@ there and costs prose nothing. The same function prepares documents and queries,
 
 import re
 
-_CAMEL = re.compile(r"\b[a-z0-9]+(?:[A-Z][a-z0-9]*)+\b|\b(?:[A-Z][a-z0-9]+){2,}\b")
+_CAMEL = re.compile(r"\b[a-z0-9]+(?:[A-Z][a-z0-9]*)+\b|\b(?:[A-Z]+[a-z0-9]+){2,}\b")
 _HUMP = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 _JOINED = re.compile(r"\b[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)+\b")
+_VERSION = re.compile(r"v\d+(?:\.\d+)*")
 
 
 def split_identifiers(text: str) -> str:
@@ -21,12 +22,19 @@ def split_identifiers(text: str) -> str:
     return f"{text} {' '.join(extra)}" if extra else text
 
 
+def name_words(name: str) -> str:
+    """An identifier as words: ``getUserById`` and ``get_user_by_id`` are ``get user by id``; prose stays prose."""
+    if " " in name.strip():
+        return name.strip()
+    return " ".join(_HUMP.findall(name)).lower()
+
+
 def path_words(path: str) -> str:
     """An endpoint's path as words: ``/v1/api-keys/{keyId}`` is ``api keys by key id``."""
     words: list[str] = []
     for segment in path.strip("/").split("/"):
         if segment.startswith("{"):
-            words.append("by " + " ".join(_HUMP.findall(segment.strip("{}"))).lower())
-        elif not re.fullmatch(r"v\d+", segment):
-            words.append(re.sub(r"[_-]", " ", segment))
+            words.append("by " + name_words(segment.strip("{}")))
+        elif segment != "api" and not _VERSION.fullmatch(segment):
+            words.append(name_words(segment))
     return " ".join(words)

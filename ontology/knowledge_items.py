@@ -42,6 +42,11 @@ class DocumentKind(StrEnum):
     ENDPOINT = "endpoint"
 
 
+class DocumentFormat(StrEnum):
+    MARKDOWN = "markdown"
+    TEXT = "text"
+
+
 class KnowledgeFields(TenantRow):
     """The public form of a document."""
 
@@ -116,7 +121,7 @@ class KnowledgeItem(KnowledgeFields, table=True):
 
 
 class DocumentCreate(Input):
-    """A Markdown document to make searchable, in the key's group unless `groupId` names one below it."""
+    """Markdown or plain text to make searchable, in the key's group unless `groupId` names one below it."""
 
     title: Annotated[str, PydanticField(min_length=1, max_length=500, pattern=r"\S", examples=["Refund policy"])]
     text: Annotated[
@@ -126,6 +131,7 @@ class DocumentCreate(Input):
         ),
     ]
     kind: Annotated[Literal["page", "error", "pattern"], PydanticField(examples=["page"])] = "page"
+    format: Annotated[Literal["markdown", "text"], PydanticField(examples=["markdown"])] = "markdown"
     external_id: Annotated[str, PydanticField(min_length=1, max_length=200, pattern=r"\S")] | None = None
     url: Annotated[str, PydanticField(max_length=2000, pattern=r"^(https?://|/)[^\s]*$")] | None = None
     visibility: Annotated[Literal["group", "subtree"], PydanticField(examples=["group"])] = "group"
@@ -164,6 +170,7 @@ async def create_document(session: AsyncSession, actor: Actor, new: DocumentCrea
         kind=new.kind,
         title=new.title,
         text=new.text,
+        format=new.format,
         external_id=new.external_id,
         url=new.url,
         visibility=new.visibility,

@@ -15,6 +15,8 @@ ID_CACHE_ENTRIES = 200_000
 DENSE, PASSAGE_WORDS, DOCUMENT_WORDS = "dense", "passage_words", "document_words"
 POINT_NAMESPACE = UUID("6f1f0f6e-6c0b-5d83-9a6d-0d6e2b7a4c11")
 
+WeightedText = tuple[str, float]
+
 # Every key a filter names, with its kind of index; the contract suite compares it with what is declared.
 PAYLOAD_INDEXES: Mapping[str, str] = {
     "org_id": "tenant",
@@ -36,8 +38,8 @@ class IndexUnavailable(Exception):
 class Point:
     """One entry of the index: a passage (with ``vector``) or a document as a whole (with ``names``).
 
-    ``group_ids`` are the document's group and its ancestors. ``words`` is matched by BM25: for a passage the
-    passage's, for a document the page's with its title weighted.
+    ``group_ids`` are the document's group and its ancestors. ``words`` is matched by BM25; ``fields`` are further
+    texts matched with it, each with the weight of one occurrence of its words.
     """
 
     id: UUID
@@ -52,6 +54,7 @@ class Point:
     words: str
     vector: Sequence[float] | None = None
     names: tuple[str, ...] = ()
+    fields: tuple[WeightedText, ...] = ()
 
     @property
     def part(self) -> str:

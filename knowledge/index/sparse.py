@@ -1,28 +1,47 @@
 """Sparse BM25 vectors, made by the tokeniser that ships with the embedded engine, for both kinds of index.
 
-Term weights are made here; the index adds inverse document frequencies, over what the scope may see.
+Term weights are made here, fields weighted before saturation (BM25F); the index adds inverse document frequencies,
+over what the scope may see.
 """
+
+from collections.abc import Iterable
 
 from qdrant_edge import Bm25, Bm25Config, SparseVector
 
-from knowledge.index.interface import Point
+from knowledge import weights
+from knowledge.index.interface import Point, WeightedText
 from knowledge.words import split_identifiers
 
-# Average lengths in words after stop words, of a passage and of a whole document with its weighted title.
-_PASSAGE_BM25 = Bm25(Bm25Config(k=1.2, b=0.75, avg_len=90))
-_DOCUMENT_BM25 = Bm25(Bm25Config(k=1.2, b=0.75, avg_len=300))
+# With so high a saturation and no length the tokeniser's weights are the numbers of occurrences.
+_COUNTER = Bm25(Bm25Config(k=1e6, b=0.0, avg_len=1))
 
 WORDS_CHARACTERS_MAX = 200_000
 
 
 def point_words(point: Point) -> SparseVector | None:
     """The sparse vector of a point; ``None`` when nothing but stop words is left."""
-    bm25 = _DOCUMENT_BM25 if point.part == "document" else _PASSAGE_BM25
-    vector = bm25.embed_document(split_identifiers(point.words[:WORDS_CHARACTERS_MAX]))
-    return vector if vector.indices else None
+    usual = weights.PASSAGE_LENGTH
+    if point.part == "document":
+        usual = weights.DOCUMENT_LENGTHS.get(point.kind, weights.DOCUMENT_LENGTH_DEFAULT)
+    counts = _count([(point.words, 1.0), *point.fields])
+    if not counts:
+        return None
+    saturation, normalisation = weights.TERM_SATURATION, weights.LENGTH_NORMALISATION
+    norm = saturation * (1 - normalisation + normalisation * sum(counts.values()) / usual)
+    values = [count * (saturation + 1) / (count + norm) for count in counts.values()]
+    return SparseVector(list(counts), values)
 
 
 def query_words(words: str) -> SparseVector | None:
     """The sparse vector of a query; ``None`` when nothing but stop words is left."""
-    vector = _PASSAGE_BM25.embed_query(split_identifiers(words))
+    vector = _COUNTER.embed_query(split_identifiers(words))
     return vector if vector.indices else None
+
+
+def _count(fields: Iterable[WeightedText]) -> dict[int, float]:
+    counts: dict[int, float] = {}
+    for text, weight in fields:
+        found = _COUNTER.embed_document(split_identifiers(text[:WORDS_CHARACTERS_MAX]))
+        for index, value in zip(found.indices, found.values, strict=True):
+            counts[index] = counts.get(index, 0.0) + weight * value
+    return counts

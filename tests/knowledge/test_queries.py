@@ -25,6 +25,14 @@ def test_a_trace_is_cleaned_and_its_message_embedded_beside_it() -> None:
     assert all("main.py" not in text and "127.0.0.1" not in text for text in query.texts)
 
 
+def test_where_an_error_happened_is_taken_from_what_happened() -> None:
+    assert read_query("src/app/module.py:108:0: Abstract class instantiated").texts == ("Abstract class instantiated",)
+    pasted = "1 validation error for Model\na.0.b\n  Input should be a valid list [input_value='{}', input_type=dict]"
+    query = read_query(pasted)
+    assert query.texts == ("Input should be a valid list",)
+    assert query.names == ()
+
+
 def test_a_problem_document_gives_its_message_and_code() -> None:
     problem = {
         "title": "The key has expired",
@@ -69,6 +77,7 @@ def test_identifiers_are_split_and_kept() -> None:
     assert split_identifiers("createEntity") == "createEntity create Entity"
     assert split_identifiers("invalid_api_key").endswith(" invalidapikey")
     assert path_words("/v1/api-keys/{keyId}") == "api keys by key id"
+    assert path_words("/api/v3/CountryInfo/{countryCode}") == "country info by country code"
 
 
 @pytest.mark.parametrize(

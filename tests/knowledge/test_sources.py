@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from knowledge.markdown import PageInvalid
-from knowledge.sources import read_operations, read_platform
+from knowledge.openapi_documents import read_operations
+from knowledge.sources import read_platform
 from ontology.errors import ExpiredApiKey, NotFound
 
 OPENAPI: dict[str, Any] = {

@@ -1,0 +1,1 @@
+"""Search quality, measured on judged questions through the product's own pipeline."""
