@@ -159,7 +159,7 @@ def _from_response(openapi: Mapping[str, Any], status: str, response: Mapping[st
             if code and message:
                 title = message.split(". ")[0].rstrip(".")
                 parts = [f"{name_words(name)}. {described}".strip(". "), message, f"`{code}`"]
-                details = {"message": message, "description": described}
+                details: dict[str, Any] = {"message": message, "description": described}
                 if status.isdigit():
                     details["status"] = int(status)
                 yield SourceDocument("error", code, title, "\n\n".join(part for part in parts if part), "", details)
