@@ -221,8 +221,10 @@ async def _perform(
         return _single_header(request, name)
 
     async with open_transaction(services.engine, actor) as session:
-        if intent is not None and (kept := await find_answer(session, actor, intent, utc_now())) is not None:
-            return _answer(kept.body, kept.status, tag=kept.etag, replayed=True)
+        if intent is not None:
+            kept = await find_answer(session, actor, intent, secret=services.settings.secret_key, now=utc_now())
+            if kept is not None:
+                return _answer(kept.body, kept.status, tag=kept.etag, replayed=True)
         if about.conditional and about.method != "GET":
             (kind,), (identity,) = about.path_ids.values(), ids.values()
             await check_preconditions(session, actor, asked, kind, identity)
@@ -236,6 +238,7 @@ async def _perform(
                 session,
                 actor,
                 intent,
+                secret=services.settings.secret_key,
                 status=about.status,
                 media_type="application/json",
                 body=content,

@@ -1,7 +1,7 @@
 """Idempotency: a POST repeated with its key has one effect, and is answered byte for byte as the first time.
 
 The answer is stored in the transaction of the effect, so there is never one without the other. Records belong to the
-key that made the request and live for 24 hours.
+key that made the request and live for 24 hours. Bodies are sealed: some show a key or a code that is kept nowhere else.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from ontology.actors import Actor
 from ontology.database import run_sql
 from ontology.errors import Flaw, IdempotencyInFlight, IdempotencyKeyReused
 from ontology.records import TenantRow, Timestamp
+from ontology.sealing import SealBroken, seal, unseal
 
 LIFE = timedelta(hours=24)
 KEY_LENGTH_MAX = 255
@@ -47,6 +48,15 @@ class Intent:
     fingerprint: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """An answer given before."""
+
+    status: int
+    body: bytes
+    etag: str | None
+
+
 def describe_intent(idempotency_key: str, method: str, path: str, query: bytes, body: bytes) -> Intent:
     """What makes two requests the same: operation and body."""
     digest = hashlib.sha256()
@@ -55,14 +65,17 @@ def describe_intent(idempotency_key: str, method: str, path: str, query: bytes, 
     return Intent(idempotency_key, digest.digest())
 
 
-async def find_answer(session: AsyncSession, actor: Actor, intent: Intent, now: datetime) -> IdempotencyRecord | None:
+async def find_answer(
+    session: AsyncSession, actor: Actor, intent: Intent, *, secret: str, now: datetime
+) -> KeptAnswer | None:
     """The answer given before, or None, in which case this transaction alone may act on the intent.
 
     Raises:
-        IdempotencyInFlight: another request with the key is running. IdempotencyKeyReused: it was another request.
+        IdempotencyInFlight: another request with the key is running. IdempotencyKeyReused: it was another request, or
+            the secret under which its answer was sealed is gone.
     """
     lock = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 1))")
-    name = f"{actor.org_id}|{actor.key_id}|{intent.idempotency_key}"
+    name = _describe_place(actor, intent)
     if not (await run_sql(session, lock, {"name": name})).scalar_one():
         raise IdempotencyInFlight(retry_after_seconds=1)
     query = select(IdempotencyRecord).where(
@@ -80,7 +93,11 @@ async def find_answer(session: AsyncSession, actor: Actor, intent: Intent, now: 
     if found.fingerprint != intent.fingerprint:
         flaw = Flaw("header.Idempotency-Key", "was used with another body or operation", "use a new key")
         raise IdempotencyKeyReused(flaws=[flaw])
-    return found
+    try:
+        return KeptAnswer(found.status, unseal(secret, name, found.body), found.etag)
+    except SealBroken:
+        flaw = Flaw("header.Idempotency-Key", "its answer can no longer be read", "look what was done, use a new key")
+        raise IdempotencyKeyReused(flaws=[flaw]) from None
 
 
 def keep_answer(
@@ -88,6 +105,7 @@ def keep_answer(
     actor: Actor,
     intent: Intent,
     *,
+    secret: str,
     status: int,
     media_type: str,
     body: bytes,
@@ -106,11 +124,15 @@ def keep_answer(
             fingerprint=intent.fingerprint,
             status=status,
             media_type=media_type,
-            body=body,
+            body=seal(secret, _describe_place(actor, intent), body),
             created_at=now,
             etag=etag,
         )
     )
+
+
+def _describe_place(actor: Actor, intent: Intent) -> str:
+    return f"{actor.org_id}|{actor.key_id}|{intent.idempotency_key}"
 
 
 async def forget_old_answers(session: AsyncSession, now: datetime) -> None:

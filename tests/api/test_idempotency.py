@@ -148,3 +148,22 @@ async def test_an_answer_and_its_effect_are_stored_together_or_not_at_all(
         assert (await post(owner, "once")).status_code == 503
     assert await count_things(owner) == 0
     assert (await post(owner, "once")).status_code == 201
+
+
+async def test_a_kept_answer_shows_no_key_to_whoever_reads_the_database(api: Program, owner: Caller) -> None:
+    body = {"name": "Dashboard", "preset": "read-only"}
+    first = await post(owner, "secret", body, "/v1/api-keys")
+    assert first.status_code == 201
+    async with open_transaction(api.engine, owner.owner) as session:
+        (stored,) = (await run_sql(session, text("SELECT body FROM idempotency_records"))).scalars().all()
+    assert first.json()["key"].encode() not in bytes(stored)
+    assert (await post(owner, "secret", body, "/v1/api-keys")).content == first.content
+
+
+async def test_an_answer_moved_to_another_place_cannot_be_read_there(api: Program, owner: Caller) -> None:
+    assert (await post(owner, "here")).status_code == 201
+    async with open_transaction(api.engine, owner.owner) as session:
+        await run_sql(session, text("UPDATE idempotency_records SET idempotency_key = 'there'"))
+    refused = await post(owner, "there")
+    assert (refused.status_code, refused.json()["code"]) == (422, "idempotency_key_reused")
+    assert await count_things(owner) == 1

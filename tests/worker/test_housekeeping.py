@@ -33,6 +33,7 @@ async def test_housekeeping_forgets_what_is_past_its_life_and_nothing_else(setti
                     session,
                     replace(caller.owner, key_id=new_id()),
                     intent,
+                    secret="s" * 32,
                     status=201,
                     media_type="application/json",
                     body=b"{}",
