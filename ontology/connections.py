@@ -210,6 +210,7 @@ async def put_connection(session: AsyncSession, actor: Actor, new: ConnectionCre
     if twin is None:
         await add_connection(session, actor, connection)
         return connection
+    actor.require_own(twin.created_by)
     await get_active_group(session, actor, twin.group_id)
     twin.metadata_, twin.strength = new.metadata_, new.strength
     twin.valid_from, twin.valid_to = new.valid_from, new.valid_to

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Protocol
 from uuid import UUID, uuid5
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 ID_CACHE_ENTRIES = 200_000
 DENSE, PASSAGE_WORDS, DOCUMENT_WORDS = "dense", "passage_words", "document_words"
 POINT_NAMESPACE = UUID("6f1f0f6e-6c0b-5d83-9a6d-0d6e2b7a4c11")
