@@ -10,8 +10,8 @@ from tests.browser import Visit, visit
 from tests.parts import RunningPortal
 
 PHONE, TABLET, DESK = (390, 844), (820, 1180), (1440, 900)
-# What a busy machine may show of a page before all of it has been read; the fonts or a script would move far more.
-SHIFT_MAX = 0.02
+# Up to here Web Vitals calls a page stable; a busy machine may show some of it before all of it has been read.
+SHIFT_MAX = 0.1
 CONTRAST = "color-contrast"
 PUBLIC = (
     "/",
@@ -32,10 +32,12 @@ PUBLIC = (
     "/no-such-page",
 )
 MEMBERS = ("/", "/start", "/keys", "/reference/createApiKey", "/no-such-page")
-# Two frames, and the end of what the change of colours has started.
+# Two frames, and the end of what the change of colours has started; what was stopped half-way never tells its end.
 SETTLED = """() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))
-    .then(() => Promise.all(document.getAnimations().map((animation) => animation.finished)))
-    .then(() => null)"""
+    .then(() => document.getAnimations().forEach((animation) => {
+        if (animation.effect.getComputedTiming().endTime < Infinity) animation.finish();
+    }))
+    .then(() => new Promise((resolve) => requestAnimationFrame(() => resolve(null))))"""
 SHIFTS = """() => new Promise((resolve) => {
     let sum = 0;
     new PerformanceObserver((list) => { for (const entry of list.getEntries()) sum += entry.value; })
