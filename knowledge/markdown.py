@@ -10,6 +10,7 @@ from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
+from itertools import takewhile
 from typing import Any, cast
 
 import yaml
@@ -184,7 +185,12 @@ class _Renderer(RendererHTML):
         return f" {link}</{tag}>\n"
 
     def table_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]) -> str:
-        return '<div class="table-scroll" role="region" aria-label="Table" tabindex="0"><table>\n'
+        """A region that can be scrolled by keyboard, so it needs a name of its own: its place and its columns."""
+        number = sum(token.type == "table_open" for token in tokens[: idx + 1])
+        head = takewhile(lambda token: token.type != "thead_close", tokens[idx:])
+        columns = ", ".join(plain_text(token) for token in head if token.type == "inline")
+        name = escape(f"Table {number}: {columns}")
+        return f'<div class="table-scroll" role="region" aria-label="{name}" tabindex="0"><table>\n'
 
     def table_close(
         self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]

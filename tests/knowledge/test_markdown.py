@@ -118,3 +118,10 @@ def test_hostile_documents_are_parsed_in_bounded_time(hostile: str) -> None:
     started = time.process_time()
     render_html(parse_foreign(hostile[:400_000], "t"))
     assert time.process_time() - started < 15
+
+
+def test_every_table_has_a_name_of_its_own() -> None:
+    table = "| Plan | Price |\n|---|---|\n| pro | 1 |\n"
+    html = render_html(parse_foreign(f"{table}\n\n{table}", "Prices"))
+    assert 'aria-label="Table 1: Plan, Price"' in html
+    assert 'aria-label="Table 2: Plan, Price"' in html
