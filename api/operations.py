@@ -140,11 +140,11 @@ def operation(
 ) -> Callable[[Handler], HTTPRouteHandler]:
     """Make a handler an operation of the API.
 
-    `scope=None` means any valid key, and has to be written. Answers that are one row have an `ETag`; `tagged` says so
-    of others. With a `DryRunQuery` the operation can be tried: all of it happens and is rolled back. `after_commit`
-    runs when the transaction has committed and before the answer is sent. A handler of the shape `stream` returns an
-    asynchronous generator of bytes, which runs after its transaction and opens its own. A body that holds an API key is
-    refused and the key treated as leaked, unless the operation `takes_keys`.
+    `scope=None` means any valid key, and has to be written. Answers that are one row which may change have an `ETag`;
+    `tagged` says so of others. With a `DryRunQuery` the operation can be tried: all of it happens and is rolled back.
+    `after_commit` runs when the transaction has committed and before the answer is sent. A handler of the shape
+    `stream` returns an asynchronous generator of bytes, which runs after its transaction and opens its own. A body that
+    holds an API key is refused and the key treated as leaked, unless the operation `takes_keys`.
     """
 
     def decorate(handler: Handler) -> HTTPRouteHandler:
@@ -168,7 +168,7 @@ def operation(
             deprecated=deprecated,
             body_example=body_example,
             answer_example=answer_example,
-            tagged=shape == "row" and issubclass(answer or Page, Record) if tagged is None else tagged,
+            tagged=shape == "row" and _has_states(answer) if tagged is None else tagged,
             takes_keys=takes_keys,
         )
 
@@ -180,6 +180,11 @@ def operation(
         )(handle)
 
     return decorate
+
+
+def _has_states(answer: type[BaseModel] | None) -> bool:
+    """Whether it is a row that changes; an event or a count does not."""
+    return answer is not None and "updated_at" in answer.model_fields
 
 
 def litestar_path(path: str) -> str:

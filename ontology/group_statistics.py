@@ -17,6 +17,9 @@ from ontology.knowledge_items import KnowledgeItem
 from ontology.people import Person
 from ontology.records import GroupClosure, Record, TenantRow
 from ontology.things import MANAGED_TYPES, Thing
+from ontology.vocabulary import CONNECTION_TYPES
+
+MANAGED_RELATIONS = tuple(name for name, kind in CONNECTION_TYPES.items() if kind.is_managed)
 
 
 class GroupStatistics(Record):
@@ -26,7 +29,7 @@ class GroupStatistics(Record):
     subtree: bool = PydanticField(description="Whether the groups below are counted in.")
     members: int = PydanticField(description="Active people.")
     entities: int = PydanticField(description="Entities that are not deleted, managed types left out.")
-    connections: int = PydanticField(description="Connections that are not deleted.")
+    connections: int = PydanticField(description="Connections that are not deleted, managed types left out.")
     events: int = PydanticField(description="Changes and acts; API calls are not counted here.")
     knowledge: int = PydanticField(description="Documents.")
     sub_groups: int = PydanticField(description="Active groups below: the children, or with `subtree` all of them.")
@@ -47,7 +50,11 @@ async def count_group(session: AsyncSession, actor: Actor, group_id: UUID, *, su
     counted: dict[str, tuple[ColumnElement[bool], ...]] = {
         "members": (within(Person), col(Person.status) == ACTIVE),
         "entities": (within(Thing), col(Thing.deleted_at).is_(None), col(Thing.type).not_in(MANAGED_TYPES)),
-        "connections": (within(Connection), col(Connection.deleted_at).is_(None)),
+        "connections": (
+            within(Connection),
+            col(Connection.deleted_at).is_(None),
+            col(Connection.relationship_type).not_in(MANAGED_RELATIONS),
+        ),
         "events": (within(Event),),
         "knowledge": (
             within(KnowledgeItem),
