@@ -98,10 +98,11 @@ async def test_a_walk_that_cannot_be_is_refused(owner: Caller, body: dict[str, A
 
 
 async def test_a_walk_begins_at_groups_and_people_too(owner: Caller) -> None:
-    member = await owner.make("/v1/entities", type="creator", name="Ada")
-    await _join(owner, member, {"_id": owner.group_id}, relationshipType="member_of")
     graph = await _walk(owner, {"_id": owner.group_id}, relationshipTypes=["member_of"])
-    assert [(node["kind"], node["depth"]) for node in graph["nodes"]] == [("group", 0), ("thing", 1)]
+    assert [(node["kind"], node["depth"]) for node in graph["nodes"]] == [("group", 0), ("person", 1)]
+    member = graph["nodes"][1]
+    graph = await _walk(owner, member, relationshipTypes=["member_of"])
+    assert [(node["kind"], node["depth"]) for node in graph["nodes"]] == [("person", 0), ("group", 1)]
 
 
 async def test_names_are_told_only_to_keys_that_may_read_them(api: Program, owner: Caller) -> None:

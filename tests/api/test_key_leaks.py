@@ -13,6 +13,7 @@ import pytest
 from ontology.database import open_transaction
 from ontology.groups import Group
 from ontology.key_secrets import make_secret
+from ontology.request_log import STREAM
 from ontology.scopes import Scope
 from tests.parts import Parts
 from tests.program import Caller, Program, running_program
@@ -207,6 +208,7 @@ async def partner(parts: Parts, github: GitHub, tmp_path_factory: pytest.TempPat
         settings = parts.settings(database, tmp_path_factory.mktemp("partner"), GITHUB_PUBLIC_KEYS=keys)
         async with running_program(settings) as program:
             yield program
+            await program.redis.delete(STREAM)  # calls that only this program's database could store
 
 
 def _matches(*texts: str) -> bytes:
@@ -256,20 +258,6 @@ async def test_an_alert_is_believed_only_for_its_exact_bytes(partner: Program, g
     body = _matches(owner.key)
     answer = await partner.client.post("/leaks/github", content=body + b" ", headers=github.sign(body))
     assert answer.status_code == 401
-    assert (await owner.get("/v1/whoami")).status_code == 200
-
-
-async def test_without_a_way_to_check_signatures_no_alert_is_believed(
-    partner: Program, github: GitHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def absent(name: str) -> Any:
-        raise ModuleNotFoundError(name)
-
-    monkeypatch.setattr("api.github_signatures.import_module", absent)
-    owner = await partner.register()
-    body = _matches(owner.key)
-    answer = await partner.client.post("/leaks/github", content=body, headers=github.sign(body))
-    assert answer.status_code == 503
     assert (await owner.get("/v1/whoami")).status_code == 200
 
 
