@@ -214,7 +214,7 @@ def _web_command(settings: Settings, data_dir: Path) -> Command:
         LOG_LEVEL="error",
     )
     # A line stays open however long the others take: which process it reaches is what the tests are about.
-    patience = ("--http1-header-read-timeout", "300000")
+    patience = ("--http1-header-read-timeout", "60000")
     return Command((sys.executable, *web_arguments(settings), *patience), env=env, log_file=data_dir / "web.log")
 
 
