@@ -78,6 +78,11 @@ class Authenticator:
         self._wrong_keys = WrongKeys(redis)
         self.limiter = Limiter(redis)
 
+    @property
+    def _redis_rests(self) -> bool:
+        """Whether Redis failed a moment ago. Only a failure begins a rest, so that traffic cannot make it endless."""
+        return time.monotonic() < self._redis_rests_until
+
     def forget_all(self) -> None:
         """Drop every cached credential: the Redis server is not the one that vouched for them."""
         self._known.clear()
@@ -108,7 +113,10 @@ class Authenticator:
     ) -> tuple[Actor, Credential, Decision]:
         digest = digest_key(read_bearer(header), self._pepper)
         try:
-            actor, credential, decision = await self._decide(digest, now, request_id, source)
+            if self._redis_rests:
+                actor, credential, decision = await self._decide_locally(digest, now, request_id, source)
+            else:
+                actor, credential, decision = await self._decide(digest, now, request_id, source)
         except RedisError:
             self._redis_rests_until = time.monotonic() + REDIS_REST_SECONDS
             self.forget_all()
@@ -149,7 +157,7 @@ class Authenticator:
             return None
         if (known := self._known.get(digest)) is not None:
             return known[1].actor
-        if status == 401 and time.monotonic() >= self._redis_rests_until:
+        if status == 401 and not self._redis_rests:
             return None
         try:
             async with open_lookup(self._engine, key_digest=digest.hex()) as session:
@@ -160,7 +168,7 @@ class Authenticator:
 
     async def _slow_down(self, source: Source) -> None:
         """While Redis is away wrong keys are refused as ever, only not slowed."""
-        if time.monotonic() < self._redis_rests_until:
+        if self._redis_rests:
             return
         try:
             waiting = await self._wrong_keys.count(source.address)
@@ -176,8 +184,6 @@ class Authenticator:
     async def _decide(
         self, digest: bytes, now: datetime, request_id: str, source: Source
     ) -> tuple[Actor, Credential, Decision]:
-        if time.monotonic() < self._redis_rests_until:
-            raise RedisError("resting")
         for _ in range(STALE_TRIES):
             forgotten = self._forgotten
             epoch, credential = self._known.get(digest) or await self._load(digest)
