@@ -75,7 +75,7 @@ async def create_application(session: AsyncSession, actor: Actor, new: Applicati
     properties = {"applicationId": reference, "permissions": sorted(actor.scopes)}
     account = _make_thing(actor, group.id, ACCOUNT_TYPE, f"Service account of {new.name}", properties)
     await add_thing(session, actor, account)
-    await _connect(session, actor, application, "belongs_to_org", encode_id("group", actor.org_id))
+    await _connect(session, actor, application, "belongs_to_org", encode_id("group", application.group_id))
     if (quota := await _find_quota(session, actor)) is not None:
         await _connect(session, actor, application, "has_quota", encode_id("thing", quota))
     _record(session, actor, "api_application_registered", application, initialScopes=sorted(actor.scopes))

@@ -47,7 +47,6 @@ WITHOUT_ACTOR = {
     "ontology.keys._find_application": "the organisation's own application, which may lie above the actor's reach",
     "ontology.groups.get_organisation": "the organisation's name and plan, which every key of it may know",
     "ontology.groups.count_sub_groups": "a plan counts the whole organisation",
-    "ontology.groups.create_group": "a slug is unique in the whole organisation",
     "ontology.groups.insert_closure": "the pairs of a group whose parent was found within reach",
     "ontology.groups.find_ancestor_ids": "the groups above, as ids for the actor itself",
     "ontology.group_tree._list_below": "the groups below one that was found within reach",

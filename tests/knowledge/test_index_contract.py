@@ -205,6 +205,8 @@ def test_a_point_without_any_words_is_held(index: Index) -> None:
     assert index.count() == 2
 
 
+# The client's memory is for tests, which use it from one thread.
+@pytest.mark.parametrize("index", [location for location in LOCATIONS if location != IN_MEMORY], indirect=True)
 def test_searches_go_on_while_an_index_is_filled_and_tidied(index: Index) -> None:
     fill(index, passage("first"))
     failures: list[Exception] = []

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from ontology.addresses import Source
 from ontology.database import open_lookup, open_transaction
 from ontology.errors import ExpiredApiKey, GroupArchived, InvalidApiKey
 from ontology.groups import make_handle
@@ -21,6 +22,8 @@ from tests.program import Caller, Program
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 PEPPER = "pepper"
+
+HERE = Source("127.0.0.1")
 
 
 def test_a_key_has_the_published_form_and_its_prefix_is_of_the_secret() -> None:
@@ -100,10 +103,10 @@ async def test_expiry_is_computed_at_use(program: Program, owner: Caller) -> Non
     instant = datetime.fromtimestamp(to_epoch_ms(moment) / 1000, UTC)
     credential = await load(program, key)
     tick = timedelta(microseconds=1)
-    assert credential.admit(instant - tick, "req_x").request_id == "req_x"
+    assert credential.admit(instant - tick, "req_x", HERE).request_id == "req_x"
     for now in (instant, instant + tick, instant + timedelta(days=1)):
         with pytest.raises(ExpiredApiKey, match=re.escape(instant.isoformat(timespec="seconds"))):
-            credential.admit(now, "req_x")
+            credential.admit(now, "req_x", HERE)
     key_id = decode_id(key.key_id, "thing")[1]
     async with open_transaction(program.engine, owner.owner) as session:
         seen = [(await get_key(session, owner.owner, key_id, now)).status for now in (instant - tick, instant)]
@@ -115,11 +118,11 @@ async def test_revoked_outweighs_expired_and_both_outweigh_an_archived_group(pro
     past, future = utc_now() - timedelta(days=1), utc_now() + timedelta(days=1)
     credential = replace(await load(program, owner), group_active=False)
     with pytest.raises(GroupArchived):
-        replace(credential, expires_at=future).admit(utc_now(), "req_x")
+        replace(credential, expires_at=future).admit(utc_now(), "req_x", HERE)
     with pytest.raises(ExpiredApiKey):
-        replace(credential, expires_at=past).admit(utc_now(), "req_x")
+        replace(credential, expires_at=past).admit(utc_now(), "req_x", HERE)
     with pytest.raises(InvalidApiKey):
-        replace(credential, expires_at=past, revoked=True).admit(utc_now(), "req_x")
+        replace(credential, expires_at=past, revoked=True).admit(utc_now(), "req_x", HERE)
 
 
 async def load(program: Program, caller: Caller) -> Credential:

@@ -61,7 +61,7 @@ async def test_everything_is_made_connected_and_logged_in_one_transaction(progra
         "group_closure": 1,
         "people": 1,
         "things": 4,
-        "connections": 4,
+        "connections": 5,
         "api_key_secrets": 1,
         "accounts": 1,
     }
@@ -83,6 +83,7 @@ async def test_the_owner_reaches_the_key_and_the_application_what_it_needs(progr
         for row in rows["connections"]
     }
     assert ends == {
+        "member_of": (person["id"], organisation["id"]),
         "owns_api_key": (person["id"], things["api_key"]),
         "authenticated_by": (things["api_application"], things["api_key"]),
         "belongs_to_org": (things["api_application"], organisation["id"]),
@@ -97,7 +98,7 @@ async def test_each_change_has_its_event_by_the_new_owner(program: Program, behi
     made = await register(program, applicant())
     events: Rows = behind(made.organisation.id)["events"]
     assert Counter(event["type"] for event in events) == {
-        "thing_created": 9,  # the group, four things, four connections
+        "thing_created": 10,  # the group, four things, five connections
         "user_registered": 1,
         "api_application_registered": 1,
         "api_key_generated": 1,
