@@ -23,7 +23,7 @@ from api.authentication import RateLimitRefused
 from api.leaked_keys import describe_place, refuse_keys_in_body
 from api.negotiation import accepts
 from api.parameters import DryRunQuery, NoQuery, describe_flaws, parse_path_id, parse_query
-from api.preconditions import Preconditions, check_preconditions, make_tag, parse_tags
+from api.preconditions import CONDITIONAL_KINDS, Preconditions, check_preconditions, make_tag, parse_tags
 from api.services import Services
 from api.streams import StreamedAnswer
 from api.strict_json import parse_json
@@ -105,7 +105,9 @@ class Operation:
         """Whether it is about one present state: reads that have a tag, and writes on the one row their path names."""
         if self.method == "GET":
             return self.tagged
-        return len(self.path_ids) == 1 and self.path.endswith("}") and self.method in ("PATCH", "PUT", "DELETE")
+        if len(self.path_ids) != 1 or not CONDITIONAL_KINDS.issuperset(self.path_ids.values()):
+            return False
+        return self.path.endswith("}") and self.method in ("PATCH", "PUT", "DELETE")
 
     @property
     def can_run_dry(self) -> bool:

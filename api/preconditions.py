@@ -36,6 +36,8 @@ _ROWS: dict[str, type[Thing | Connection | Group | Person | KnowledgeItem]] = {
     "person": Person,
     "knowledge": KnowledgeItem,
 }
+# What has states to name; an invitation, for one, is only cancelled.
+CONDITIONAL_KINDS = frozenset(_ROWS)
 
 
 @dataclass(frozen=True, slots=True)

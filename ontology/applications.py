@@ -168,7 +168,8 @@ async def _find_accounts(session: AsyncSession, actor: Actor, applications: Sequ
 async def _find_quota(session: AsyncSession, actor: Actor) -> UUID | None:
     """The organisation's allowance, to connect to; it may lie above the actor's reach, and is not shown."""
     root = Actor(id=actor.id, org_id=actor.org_id, group_id=actor.org_id, scopes=actor.scopes)
-    query = Thing.visible_to(root).where(col(Thing.type) == "api_quota").order_by(col(Thing.id)).limit(1)
+    own = (col(Thing.org_id) == actor.org_id) & (col(Thing.type) == "api_quota")
+    query = Thing.visible_to(root).where(own).order_by(col(Thing.id)).limit(1)
     async with whole_organisation(session, actor):
         quota = (await session.exec(query)).first()
     return quota.id if quota else None

@@ -106,7 +106,7 @@ async def test_each_change_has_its_event_by_the_new_owner(program: Program, behi
     assert {event["actor_id"] for event in events} == {encode_id("person", made.owner.id)}
     assert {event["group_id"] for event in events} == {made.organisation.id}
     kinds = Counter(event["metadata"].get("thingType") for event in events if event["type"] == "thing_created")
-    assert kinds["connection"] == 4 and kinds["group"] == 1 and kinds["api_key"] == 1
+    assert kinds["connection"] == 5 and kinds["group"] == 1 and kinds["api_key"] == 1
     assert made.key.key not in str(events)
     assert made.key.key.rpartition("_")[2] not in str(events)
 
