@@ -22,7 +22,8 @@ _NEW_KEY = examples.API_KEY | {"key": "org_k7m2x9q4ra_key_" + "…"}
 async def raise_epoch(services: Services, actor: Actor) -> None:
     """Make every process look again before it trusts a key of this organisation.
 
-    After whatever changes what a key may do or reach: it revoked, its group archived or moved, its person's role.
+    After whatever changes what a key may do, reach or show (`whoami`): it revoked or renamed, its group archived, moved
+    or renamed, its person's role.
 
     Raises:
         ServiceUnavailable: the change is stored but could not be announced; repeat the request.

@@ -4,7 +4,7 @@ The key itself is a thing of type `api_key`; its HMAC lies in a table no door re
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
@@ -173,12 +173,15 @@ class NewApiKey(ApiKey):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What authentication needs to know of a key, as of one authorisation epoch.
+    """What authentication needs to know of a key, and what it shows of it, as of one authorisation epoch.
 
     `expires_at` is its end, whether by its own expiry or by the end of a rotation.
     """
 
     actor: Actor
+    organisation_name: str
+    organisation_handle: str
+    group_name: str
     key_name: str
     prefix: str
     expires_at: datetime | None
@@ -191,6 +194,8 @@ class Credential:
     replaced: bool = False
     allowed_addresses: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
+    shown: dict[str, bytes] = field(default_factory=dict[str, bytes], compare=False, repr=False)
+    """Answers that say nothing but this, kept for as long as this is true."""
 
     def admit(self, now: datetime, request_id: str, source: Source) -> Actor:
         """The actor behind the key, if the key may be used now and from there.
@@ -266,6 +271,9 @@ def _describe_credential(key: Thing, group: Group, organisation: Group, ancestor
     end = find_end(properties)
     return Credential(
         actor=actor,
+        organisation_name=organisation.name,
+        organisation_handle=organisation.handle or "",
+        group_name=group.name,
         key_name=key.name,
         prefix=properties["prefix"],
         expires_at=parse_moment(end) if end else None,
