@@ -39,11 +39,11 @@ from api.strict_json import parse_json
 from api.versions import Deprecation, read_version
 from ontology.actors import Actor
 from ontology.addresses import Source
+from ontology.credentials import Credential
 from ontology.database import open_transaction
 from ontology.errors import Flaw, InvalidRequest, NotAcceptable, PayloadTooLarge, PortalError, UnsupportedMediaType
 from ontology.fast_database import Unserved
 from ontology.idempotency import KEY_LENGTH_MAX, Intent, describe_intent, find_answer, keep_answer
-from ontology.keys import Credential
 from ontology.pagination import Page, PageRequest
 from ontology.records import Input, Record, utc_now
 from ontology.scopes import Scope

@@ -6,9 +6,9 @@ from pydantic import BaseModel, Field
 
 from api import examples
 from api.operations import Call, FastAnswer, FastCall, NoBody, NoQuery, encode_answer, operation
+from ontology.credentials import Credential
 from ontology.groups import count_sub_groups
 from ontology.ids import GroupId, ThingId, encode_id
-from ontology.keys import Credential
 from ontology.plans import PLAN_LIMITS
 from ontology.records import Moment, to_epoch_ms
 from ontology.scopes import Scope
