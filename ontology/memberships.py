@@ -21,7 +21,8 @@ from ontology.events import record_event
 from ontology.groups import ACTIVE, ARCHIVED
 from ontology.ids import GroupId, PersonId, encode_id
 from ontology.invitations import cancel_invitations_of
-from ontology.keys import EXPLORER_NAME, REVOKED
+from ontology.key_issuing import EXPLORER_NAME
+from ontology.keys import REVOKED
 from ontology.people import Person, PersonUpdate, get_person, refuse_wider_role
 from ontology.records import Moment, Record, to_epoch_ms, utc_now
 from ontology.roles import ROLES, Role

@@ -14,7 +14,8 @@ from ontology.errors import Conflict, Flaw
 from ontology.events import record_event
 from ontology.groups import Group, insert_closure, make_handle, make_slug
 from ontology.ids import encode_id, new_id
-from ontology.keys import ApiKeyCreate, NewApiKey, issue_key
+from ontology.key_issuing import issue_key
+from ontology.key_shapes import ApiKeyCreate, NewApiKey
 from ontology.memberships import connect_member
 from ontology.people import Person
 from ontology.plans import PLAN_LIMITS, Plan
