@@ -7,7 +7,8 @@ from api.services import Services
 from ontology import keys, rotations
 from ontology.actors import Actor
 from ontology.errors import Conflict, GroupArchived, NotFound, PrivilegeEscalation, ServiceUnavailable
-from ontology.keys import ApiKey, ApiKeyCreate, ApiKeyUpdate, NewApiKey
+from ontology.key_issuing import create_key
+from ontology.key_shapes import ApiKey, ApiKeyCreate, ApiKeyUpdate, NewApiKey
 from ontology.pagination import Page
 from ontology.records import utc_now
 from ontology.redis_client import RedisError
@@ -22,7 +23,8 @@ _NEW_KEY = examples.API_KEY | {"key": "org_k7m2x9q4ra_key_" + "…"}
 async def raise_epoch(services: Services, actor: Actor) -> None:
     """Make every process look again before it trusts a key of this organisation.
 
-    After whatever changes what a key may do or reach: it revoked, its group archived or moved, its person's role.
+    After whatever changes what a key may do, reach or show (`whoami`): it revoked or renamed, its group archived, moved
+    or renamed, its person's role.
 
     Raises:
         ServiceUnavailable: the change is stored but could not be announced; repeat the request.
@@ -54,7 +56,7 @@ async def create_api_key(call: Call[ApiKeyCreate, NoQuery]) -> NewApiKey:
     The answer holds its text in `key`: the only time it is shown. A key is never wider than the one that creates it.
     """
     pepper = call.services.settings.key_pepper
-    return await keys.create_key(call.session, call.actor, call.body, pepper=pepper, now=utc_now())
+    return await create_key(call.session, call.actor, call.body, pepper=pepper, now=utc_now())
 
 
 @operation(

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, WithJsonSchema, model_validator
 
 from api import examples
-from api.operations import Call, NoBody, NoQuery, operation
+from api.operations import Call, FastAnswer, FastCall, NoBody, NoQuery, operation
 from api.parameters import DryRunQuery, PageQuery, QueryBoolean, QueryText
-from ontology import things
+from ontology import hot_things, things
 from ontology.errors import (
     Conflict,
     GroupArchived,
@@ -17,6 +17,7 @@ from ontology.errors import (
     QuotaExceeded,
     UnknownType,
 )
+from ontology.fast_database import Unserved
 from ontology.ids import GroupId
 from ontology.pagination import Page
 from ontology.property_filters import (
@@ -27,7 +28,7 @@ from ontology.property_filters import (
     VALUE_LENGTH_MAX,
     parse_property_filters,
 )
-from ontology.records import Moment
+from ontology.records import Moment, utc_now
 from ontology.scopes import Scope
 from ontology.things import (
     SortBy,
@@ -62,6 +63,7 @@ PropertyParameters = Annotated[
 ]
 _TAG = "Entities"
 _PATH_ID = {"entityId": "thing"}
+_FAST_FILTERS = {"limit", "cursor", "type", "include_deleted"}
 _CREATE_ERRORS = (NotFound, GroupArchived, QuotaExceeded, UnknownType, ManagedType, InvalidProperties)
 
 
@@ -103,6 +105,26 @@ class EntitiesQuery(PageQuery):
         )
 
 
+async def _create_fast(call: FastCall[ThingCreate, DryRunQuery]) -> FastAnswer:
+    now = utc_now()
+    return FastAnswer(await hot_things.write_thing(call.services.hot, call.actor, call.body, now), now)
+
+
+async def _list_fast(call: FastCall[NoBody, EntitiesQuery]) -> FastAnswer:
+    query = call.query
+    if query.model_fields_set - _FAST_FILTERS:
+        raise Unserved
+    content = await hot_things.read_things(
+        call.services.hot, call.actor, call.page(query), type=query.type, include_deleted=query.include_deleted
+    )
+    return FastAnswer(content)
+
+
+async def _get_fast(call: FastCall[NoBody, NoQuery]) -> FastAnswer:
+    content, changed = await hot_things.read_thing(call.services.hot, call.actor, call.ids["entityId"])
+    return FastAnswer(content, changed)
+
+
 @operation(
     "POST",
     "/v1/entities",
@@ -116,6 +138,7 @@ class EntitiesQuery(PageQuery):
     errors=_CREATE_ERRORS,
     body_example=examples.ENTITY_CREATE,
     answer_example=examples.ENTITY,
+    fast=_create_fast,
 )
 async def create_entity(call: Call[ThingCreate, DryRunQuery]) -> Thing:
     """Create an entity.
@@ -138,6 +161,7 @@ async def create_entity(call: Call[ThingCreate, DryRunQuery]) -> Thing:
     errors=_CREATE_ERRORS,
     body_example=examples.ENTITY_CREATE,
     answer_example=examples.ENTITY,
+    fast=_create_fast,
 )
 async def create_entity_alias(call: Call[ThingCreate, DryRunQuery]) -> Thing:
     """Create an entity, in the published spelling.
@@ -158,6 +182,7 @@ async def create_entity_alias(call: Call[ThingCreate, DryRunQuery]) -> Thing:
     shape="page",
     errors=(NotFound, UnknownType),
     answer_example=examples.ENTITY,
+    fast=_list_fast,
 )
 async def list_entities(call: Call[NoBody, EntitiesQuery]) -> Page[Thing]:
     """List entities.
@@ -191,6 +216,7 @@ async def list_entities(call: Call[NoBody, EntitiesQuery]) -> Page[Thing]:
     answer=ThingFields,
     errors=(NotFound,),
     answer_example=examples.ENTITY,
+    fast=_get_fast,
 )
 async def get_entity(call: Call[NoBody, NoQuery]) -> Thing:
     """Get an entity.

@@ -19,9 +19,9 @@ from api.versions import VERSIONS, Deprecation, deprecation_headers
 from ontology.actors import Actor
 from ontology.addresses import is_within, parse_network
 from ontology.errors import Flaw, InvalidRequest, PayloadTooLarge, PortalError, UriTooLong
-from ontology.ids import ALPHABET, encode_id, new_id
+from ontology.ids import encode_id, encode_suffix, new_id
 from ontology.key_secrets import redact_keys
-from ontology.limits import Decision
+from ontology.limits import Decision, Layer
 from ontology.records import utc_now
 from ontology.request_log import LogEntry, RequestLog
 
@@ -37,18 +37,23 @@ _log = get_logger(__name__)
 
 
 def make_request_id() -> str:
-    return "req_" + "".join(secrets.choice(ALPHABET) for _ in range(24))
+    """120 random bits."""
+    return "req_" + encode_suffix(secrets.randbits(120))[2:]
 
 
 def limit_headers(decision: Decision) -> list[tuple[bytes, bytes]]:
     """`RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers) for every layer, tightest first."""
-    layers = sorted(decision.layers, key=lambda layer: layer.remaining / layer.limit)
-    policy = ", ".join(f'"{layer.name}";q={layer.limit};w={layer.window_seconds}' for layer in layers)
-    present = ", ".join(f'"{layer.name}";r={layer.remaining};t={layer.reset_seconds}' for layer in layers)
+    layers = sorted(decision.layers, key=_tightness)
+    policy = ", ".join([f'"{layer.name}";q={layer.limit};w={layer.window_seconds}' for layer in layers])
+    present = ", ".join([f'"{layer.name}";r={layer.remaining};t={layer.reset_seconds}' for layer in layers])
     headers = [(b"ratelimit-policy", policy.encode()), (b"ratelimit", present.encode())]
     if decision.degraded:
         headers.append((b"ratelimit-mode", b"degraded"))
     return headers
+
+
+def _tightness(layer: Layer) -> float:
+    return layer.remaining / layer.limit
 
 
 class Frame:
@@ -58,7 +63,7 @@ class Frame:
         self._app = app
         self._services = services
         self._trusted = tuple(parse_network(text, strict=False) for text in services.settings.trusted_proxies)
-        self._request_log = RequestLog(services.redis, services.engine)
+        self._request_log = RequestLog(services.redis, services.engine, services.pipe)
 
     async def __call__(self, scope: HttpScope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

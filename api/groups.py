@@ -143,6 +143,7 @@ class StatisticsQuery(Query):
     errors=(NotFound, GroupArchived, InvalidProperties),
     body_example=examples.GROUP_UPDATE,
     answer_example=examples.GROUP_ROW | examples.GROUP_UPDATE,
+    after_commit=raise_epoch,
 )
 async def update_group(call: Call[GroupUpdate, NoQuery]) -> Group:
     """Update a group.

@@ -7,7 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from api.authentication import Authenticator
 from api.tails import Tails
 from knowledge.client import KnowledgeClient
+from ontology.fast_database import FastDatabase
 from ontology.redis_client import Redis
+from ontology.redis_pipe import RedisPipe
 from ontology.settings import Settings
 
 
@@ -18,6 +20,10 @@ class Services:
     settings: Settings
     engine: AsyncEngine
     redis: Redis
+    pipe: RedisPipe | None
+    """None where Redis is reached by TLS: then `redis` does what is done here."""
+
+    hot: FastDatabase
     authenticator: Authenticator
     knowledge: KnowledgeClient
     tails: Tails

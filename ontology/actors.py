@@ -3,7 +3,7 @@
 Every rule takes an actor and every query begins at it, so that a function cannot be called without saying for whom.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from ontology.errors import Flaw, InsufficientScope
@@ -52,7 +52,18 @@ class Actor:
             raise InsufficientScope("Your role changes only what you created yourself; ask an owner of the group.")
 
     def for_request(self, request_id: str) -> "Actor":
-        return replace(self, request_id=request_id)
+        """The same actor; written out, since `replace` takes ten times as long and this is done for every call."""
+        return Actor(
+            self.id,
+            self.org_id,
+            self.group_id,
+            self.scopes,
+            self.plan,
+            self.key_id,
+            request_id,
+            self.ancestor_ids,
+            self.edits_own_only,
+        )
 
 
 def platform_actor() -> Actor:

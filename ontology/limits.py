@@ -10,11 +10,13 @@ length is the number in the window, and each time is added and dropped once.
 
 import secrets
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from ontology.keys import Credential
+from ontology.credentials import Credential
 from ontology.redis_client import AsyncScript, Redis
+from ontology.redis_pipe import PipeScript, RedisPipe
 
 MINUTE_SECONDS = 60
 DAY_SECONDS = 86_400
@@ -114,9 +116,9 @@ class StaleCredential(Exception):
 class Limiter:
     """Decides admissions on Redis; every process uses the same lists, so together they are exact."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, pipe: RedisPipe | None = None) -> None:
         self._redis = redis
-        self._script: AsyncScript = redis.register_script(_ADMIT)
+        self._script: AsyncScript | PipeScript = PipeScript(pipe, _ADMIT) if pipe else redis.register_script(_ADMIT)
 
     async def read_epoch(self, org_id: UUID) -> str:
         """The epoch to load a credential under; read it before the database, never after."""
@@ -139,21 +141,13 @@ class Limiter:
             StaleCredential: `epoch` is no longer the organisation's. RedisError: Redis is away.
         """
         actor = credential.actor
-        tag = f"limit:{{{actor.org_id}}}"
         limits = (
             credential.org_requests_per_minute,
             credential.org_requests_per_day,
             credential.requests_per_minute or 0,
             credential.requests_per_day or 0,
         )
-        keys = [
-            _epoch_key(actor.org_id),
-            f"{tag}:minute",
-            f"{tag}:day",
-            f"{tag}:{actor.key_id}:minute",
-            f"{tag}:{actor.key_id}:day",
-        ]
-        answer = await self._script(keys=keys, args=[epoch or "", *limits])
+        answer = await self._script(keys=_name_keys(actor.org_id, actor.key_id), args=(epoch or "", *limits))
         if answer[0] == -1:
             raise StaleCredential
         return _read_answer(answer, limits)
@@ -184,6 +178,13 @@ async def count_attempt(redis: Redis, name: str, *, limit: int, seconds: int) ->
 def _new_epoch() -> str:
     """Random, so that a server that has lost its data can never bring an old one back by counting."""
     return secrets.token_hex(8)
+
+
+@lru_cache(maxsize=10_000)
+def _name_keys(org_id: UUID, key_id: UUID | None) -> tuple[str, ...]:
+    """The script's keys, in its order."""
+    tag = f"limit:{{{org_id}}}"
+    return _epoch_key(org_id), f"{tag}:minute", f"{tag}:day", f"{tag}:{key_id}:minute", f"{tag}:{key_id}:day"
 
 
 def _epoch_key(org_id: UUID) -> str:

@@ -6,9 +6,11 @@ them be dropped before the first answer of the new server is used.
 """
 
 from collections.abc import Callable
-from typing import cast
+from dataclasses import dataclass
+from typing import Any, cast
 
 from redis.asyncio import BlockingConnectionPool, Connection, Redis
+from redis.asyncio.connection import parse_url
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
@@ -17,22 +19,72 @@ from ontology.settings import Settings
 TIMEOUT_SECONDS = 2.0
 CONNECTIONS_MAX = 32
 
-__all__ = ["AsyncScript", "Redis", "RedisError", "create_redis", "drop_connections"]
+__all__ = [
+    "AsyncScript",
+    "KnownServer",
+    "Redis",
+    "RedisAddress",
+    "RedisError",
+    "create_redis",
+    "drop_connections",
+    "find_plain_address",
+]
 
 
-def create_redis(settings: Settings, on_new_server: Callable[[], None] = lambda: None) -> Redis:
+class KnownServer:
+    """The server all connections of this process belong to; each new connection asks which one it has reached."""
+
+    def __init__(self, on_new_server: Callable[[], None]) -> None:
+        self._on_new_server = on_new_server
+        self._run_id = ""
+
+    def notice(self, info: bytes) -> None:
+        """What `INFO server` answered on a new connection, before anything else is asked there."""
+        run_id = next((line[7:].strip() for line in info.decode().splitlines() if line.startswith("run_id:")), "")
+        if self._run_id not in ("", run_id):
+            self._on_new_server()
+        self._run_id = run_id
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAddress:
+    """A server that is reached without TLS: on a Unix socket if `path` is set."""
+
+    path: str
+    host: str
+    port: int
+    username: str | None
+    password: str | None
+    database: int
+
+
+def find_plain_address(url: str) -> RedisAddress | None:
+    """The address in a URL; None where a connection needs more than a socket, which the pool knows how to make."""
+    if not url.startswith(("unix:", "redis:")):
+        return None
+    found = cast("dict[str, Any]", parse_url(url))
+    if found.keys() - {"path", "host", "port", "username", "password", "db", "connection_class"}:
+        return None
+    return RedisAddress(
+        path=found.get("path", "") if url.startswith("unix:") else "",
+        host=found.get("host", "localhost"),
+        port=found.get("port", 6379),
+        username=found.get("username"),
+        password=found.get("password"),
+        database=found.get("db", 0),
+    )
+
+
+def create_redis(
+    settings: Settings, on_new_server: Callable[[], None] = lambda: None, *, server: KnownServer | None = None
+) -> Redis:
     """A client that waits for a free connection instead of failing, and fails within seconds when Redis is away."""
-    known: dict[str, str] = {}
+    known = server or KnownServer(on_new_server)
 
     async def greet(connection: Connection) -> None:
         await connection.on_connect()
         await connection.send_command("INFO", "server")
-        answer = cast("bytes", await connection.read_response())
-        text = answer.decode()
-        run_id = next((line[7:].strip() for line in text.splitlines() if line.startswith("run_id:")), "")
-        if known.setdefault("run_id", run_id) != run_id:
-            known["run_id"] = run_id
-            on_new_server()
+        known.notice(cast("bytes", await connection.read_response()))
 
     pool: BlockingConnectionPool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
         settings.redis_url,

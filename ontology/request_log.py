@@ -15,13 +15,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.database import open_duty, run_sql
+from ontology.records import to_epoch_ms
 from ontology.redis_client import Redis, RedisError
+from ontology.redis_pipe import RedisPipe, pack
 
 STREAM = "request-log"
 STREAM_LENGTH_MAX = 1_000_000
@@ -56,7 +59,7 @@ class LogEntry:
 
     def metadata(self) -> dict[str, Any]:
         fields: dict[str, Any] = {
-            "timestamp": int(self.at.timestamp() * 1000),
+            "timestamp": to_epoch_ms(self.at),
             "endpoint": self.endpoint,
             "method": self.method,
             "statusCode": self.status,
@@ -71,22 +74,25 @@ class LogEntry:
 def describe_entry(entry: LogEntry) -> dict[str, Any]:
     """An entry as the row it becomes."""
     return {
-        "id": str(entry.id),
-        "org_id": str(entry.org_id),
-        "group_id": str(entry.group_id),
-        "key_id": str(entry.key_id) if entry.key_id else None,
+        "id": entry.id,
+        "org_id": entry.org_id,
+        "group_id": entry.group_id,
+        "key_id": entry.key_id,
         "actor_id": entry.actor_id,
         "target_id": entry.key_thing_id,
-        "timestamp": entry.at.isoformat(),
+        "timestamp": entry.at,
         "request_id": entry.request_id,
         "metadata": entry.metadata(),
     }
 
 
-async def append_entries(redis: Redis, entries: Sequence[LogEntry]) -> None:
-    """Add entries to the stream as one; raises RedisError when Redis is away."""
-    rows = json.dumps([describe_entry(entry) for entry in entries])
-    await redis.xadd(STREAM, {"rows": rows}, maxlen=STREAM_LENGTH_MAX, approximate=True)
+async def append_entries(redis: Redis, entries: Sequence[LogEntry], pipe: RedisPipe | None = None) -> None:
+    """Add entries to the stream as one; raises RedisError when Redis is away or has no room."""
+    rows = msgspec.json.encode([describe_entry(entry) for entry in entries])
+    if pipe is None:
+        await redis.xadd(STREAM, {"rows": rows}, maxlen=STREAM_LENGTH_MAX, approximate=True)
+    else:
+        await pipe.execute(pack("XADD", STREAM, "MAXLEN", "~", STREAM_LENGTH_MAX, "*", "rows", rows))
 
 
 async def read_entries(redis: Redis, count: int) -> list[tuple[bytes, list[dict[str, Any]]]]:
@@ -105,7 +111,7 @@ async def store_entries(session: AsyncSession, rows: Sequence[dict[str, Any]]) -
 
     One statement for each table, whatever the number of rows. COPY is refused on tables with row-level security.
     """
-    payload = json.dumps(list(rows))
+    payload = msgspec.json.encode(list(rows)).decode()
     await run_sql(session, _INSERT_ROWS, {"rows": payload})
     await run_sql(session, _UPSERT_USES, {"rows": payload})
 
@@ -116,8 +122,9 @@ class RequestLog:
     So the cost is one round trip for several calls under load, and one for one at rest.
     """
 
-    def __init__(self, redis: Redis, engine: AsyncEngine) -> None:
+    def __init__(self, redis: Redis, engine: AsyncEngine, pipe: RedisPipe | None = None) -> None:
         self._redis = redis
+        self._pipe = pipe
         self._engine = engine
         self._waiting: list[tuple[LogEntry, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
@@ -154,7 +161,7 @@ class RequestLog:
         """Through Redis; straight to the database while Redis is away."""
         if time.monotonic() >= self._redis_rests_until:
             try:
-                return await append_entries(self._redis, entries)
+                return await append_entries(self._redis, entries, self._pipe)
             except RedisError:
                 self._redis_rests_until = time.monotonic() + REDIS_REST_SECONDS
         try:

@@ -45,6 +45,8 @@ _SEARCH = literal_column("things.search", TSVECTOR)
 
 
 class Status(StrEnum):
+    """Where a thing stands."""
+
     DRAFT = "draft"
     ACTIVE = "active"
     INACTIVE = "inactive"
@@ -179,7 +181,7 @@ async def create_thing(session: AsyncSession, actor: Actor, new: ThingCreate) ->
         UnknownType, ManagedType, InvalidProperties: the type and what it holds.
         NotFound, GroupArchived, QuotaExceeded: the group.
     """
-    _check_new(new)
+    check_new_thing(new)
     group = await get_active_group(session, actor, new.group_id)
     await _check_quota(session, actor, group)
     thing = build_thing(actor, new, group)
@@ -193,7 +195,7 @@ def build_thing(actor: Actor, new: ThingCreate, group: Group) -> Thing:
     Raises:
         UnknownType, ManagedType, InvalidProperties.
     """
-    kind = _check_new(new)
+    kind = check_new_thing(new)
     return Thing(
         org_id=actor.org_id,
         group_id=group.id,
@@ -203,6 +205,17 @@ def build_thing(actor: Actor, new: ThingCreate, group: Group) -> Thing:
         status=new.status,
         created_by=actor.id,
     )
+
+
+def check_new_thing(new: ThingCreate) -> ThingType:
+    """The type of a thing to create.
+
+    Raises:
+        UnknownType, ManagedType, InvalidProperties.
+    """
+    kind = require_generic(get_thing_type(new.type))
+    check_properties(kind.properties, new.properties, "body.properties")
+    return kind
 
 
 async def add_thing(session: AsyncSession, actor: Actor, thing: Thing) -> None:
@@ -370,12 +383,6 @@ def _prefix_query(q: str) -> str:
 def _require_live(thing: Thing) -> None:
     if thing.deleted_at is not None:
         raise Conflict("The entity is deleted; restore it first.")
-
-
-def _check_new(new: ThingCreate) -> ThingType:
-    kind = require_generic(get_thing_type(new.type))
-    check_properties(kind.properties, new.properties, "body.properties")
-    return kind
 
 
 def require_generic(kind: ThingType) -> ThingType:

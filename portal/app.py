@@ -11,6 +11,7 @@ from litestar.static_files import create_static_files_router  # pyright: ignore[
 from litestar.types import ASGIApp
 
 from api.authentication import Authenticator
+from api.dispatch import Dispatch
 from api.frame import Frame
 from api.logging import configure_logging
 from api.operations import BODY_BYTES_MAX
@@ -19,7 +20,9 @@ from api.services import Services
 from api.tails import Tails
 from knowledge.client import KnowledgeClient
 from ontology.database import create_engine
-from ontology.redis_client import create_redis
+from ontology.fast_database import FastDatabase
+from ontology.redis_client import KnownServer, create_redis, find_plain_address
+from ontology.redis_pipe import RedisPipe
 from ontology.settings import Settings
 from portal.pages import page_handlers
 from portal.refusals import answer_refusal
@@ -36,11 +39,15 @@ def create_services(settings: Settings) -> Services:
         for authenticator in authenticators:
             authenticator.forget_all()
 
-    redis = create_redis(settings, on_new_server=forget_credentials)
-    authenticator = Authenticator(engine, redis, pepper=settings.key_pepper, processes=settings.web_processes)
+    server = KnownServer(forget_credentials)
+    redis = create_redis(settings, server=server)
+    address = find_plain_address(settings.redis_url)
+    pipe = RedisPipe(address, server) if address is not None else None
+    authenticator = Authenticator(engine, redis, pipe, pepper=settings.key_pepper, processes=settings.web_processes)
     authenticators.append(authenticator)
     knowledge = KnowledgeClient(Path(settings.knowledge_socket))
-    return Services(settings, engine, redis, authenticator, knowledge, Tails(redis))
+    hot = FastDatabase(settings)
+    return Services(settings, engine, redis, pipe, hot, authenticator, knowledge, Tails(redis))
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
@@ -57,6 +64,9 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         for frame in frames:
             await frame.close()
         await services.knowledge.close()
+        await services.hot.close()
+        if services.pipe is not None:
+            await services.pipe.close()
         await services.redis.aclose()
         await services.engine.dispose()
 
@@ -70,7 +80,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         debug=settings.debug,
         logging_config=None,
     )
-    frames.append(Frame(app, services))
+    frames.append(Frame(Dispatch(app), services))
     return SecurityHeaders(frames[0], secure=settings.public_url.startswith("https:"))
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from ontology.database import open_transaction, run_sql
 from ontology.errors import list_error_classes
 from ontology.ids import decode_id, encode_id, new_id
-from ontology.keys import make_secret
+from ontology.key_secrets import make_secret
 from ontology.scopes import Scope
 from tests.parts import Parts
 from tests.program import Caller, Program, running_program
@@ -187,7 +187,7 @@ async def severed(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Asy
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/v1/whoami"), ("GET", "/v1/entities"), ("POST", "/v1/entities"), ("DELETE", "/v1/api-keys/{key}")],
+    [("GET", "/v1/quota"), ("GET", "/v1/entities"), ("POST", "/v1/entities"), ("DELETE", "/v1/api-keys/{key}")],
 )
 async def test_without_the_database_a_request_is_asked_to_come_back(
     severed: tuple[Program, Caller], method: str, path: str
@@ -200,6 +200,13 @@ async def test_without_the_database_a_request_is_asked_to_come_back(
         assert inner not in str(problem).lower()
 
 
+async def test_without_the_database_a_known_key_is_still_told_whose_it_is(severed: tuple[Program, Caller]) -> None:
+    """Redis vouches for what the process knows of it, so nothing has to be read."""
+    _, caller = severed
+    answer = await caller.get("/v1/whoami")
+    assert (answer.status_code, answer.json()["key"]["_id"]) == (200, caller.key_id)
+
+
 async def test_without_the_database_an_unknown_key_is_no_401(severed: tuple[Program, Caller]) -> None:
     """It could not be looked up, so nothing is said of it; one that is none by its form is refused as ever."""
     program, _ = severed
@@ -207,16 +214,24 @@ async def test_without_the_database_an_unknown_key_is_no_401(severed: tuple[Prog
     problem_of(await send(program, "hello"), 401, "invalid_api_key")
 
 
+@pytest.mark.parametrize(
+    ("broken", "path", "kind"),
+    [
+        ("ontology.hot_things.read_thing", "/v1/entities/{}", "thing"),
+        ("ontology.groups.get_group", "/v1/groups/{}", "group"),
+        ("ontology.groups.list_groups", "/v1/groups/{}/children", "group"),
+    ],
+)
 async def test_a_bug_is_a_500_that_tells_nothing_but_its_request_id(
-    owner: Caller, monkeypatch: pytest.MonkeyPatch
+    owner: Caller, monkeypatch: pytest.MonkeyPatch, broken: str, path: str, kind: str
 ) -> None:
     secret = uuid4().hex
 
     async def break_down(*_: Any) -> None:
         raise RuntimeError(secret)
 
-    monkeypatch.setattr("ontology.things.get_thing", break_down)
-    answer = await owner.get(f"/v1/entities/{encode_id('thing', new_id())}")
+    monkeypatch.setattr(broken, break_down)
+    answer = await owner.get(path.format(encode_id(kind, new_id())))
     problem = problem_of(answer, 500, "internal_error")
     assert secret not in answer.text
     assert problem["errors"] == []
