@@ -49,6 +49,7 @@ _TAGS = {
     "Events": "What happened, every API call included.",
     "Knowledge": "What things mean: search by meaning, and an organisation's own documents.",
     "API keys": "Keys that are shown once and dead when revoked.",
+    "Usage": "How many calls were made: by key, day, operation and class of status.",
     "Applications": "The programs that keys belong to, each with its service account.",
 }
 # Every operation can give these.
