@@ -4,7 +4,6 @@ Plain ASGI and outermost, so that it also frames what the framework itself refus
 """
 
 import re
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -19,7 +18,7 @@ from api.versions import VERSIONS, Deprecation, deprecation_headers
 from ontology.actors import Actor
 from ontology.addresses import is_within, parse_network
 from ontology.errors import Flaw, InvalidRequest, PayloadTooLarge, PortalError, UriTooLong
-from ontology.ids import encode_id, encode_suffix, new_id
+from ontology.ids import encode_id, new_id, random_suffix
 from ontology.key_secrets import redact_keys
 from ontology.limits import Decision, Layer
 from ontology.records import utc_now
@@ -37,8 +36,7 @@ _log = get_logger(__name__)
 
 
 def make_request_id() -> str:
-    """120 random bits."""
-    return "req_" + encode_suffix(secrets.randbits(120))[2:]
+    return f"req_{random_suffix()}"
 
 
 def limit_headers(decision: Decision) -> list[tuple[bytes, bytes]]:

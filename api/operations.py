@@ -15,7 +15,6 @@ from typing import Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 from litestar import Request
-from litestar.exceptions import InternalServerException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Method, Receive, Send
 from pydantic import BaseModel, ValidationError
@@ -410,26 +409,28 @@ async def _read_body(request: Request[Any, Any, Any], about: Operation) -> bytes
         place = "header.Content-Encoding" if media_type in JSON_TYPES else "header.Content-Type"
         flaw = Flaw(place, "is not supported here", "send uncompressed `application/json`")
         raise UnsupportedMediaType(flaws=[flaw])
-    body = await _receive_body(request)
-    if len(body) > BODY_BYTES_MAX:
-        raise PayloadTooLarge
-    return body
+    return await _receive_body(request)
 
 
 async def _receive_body(request: Request[Any, Any, Any]) -> bytes:
     """Nothing is held while waiting, no connection of a pool above all, so a slow sender costs a socket and no more.
 
     Raises:
-        InvalidRequest: it ends early, is cut into chunks that are none, or does not arrive in time.
+        InvalidRequest: it ends early, is cut into chunks that are none, or does not arrive in time. PayloadTooLarge.
     """
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await request.body()
+            pieces: list[bytes] = []
+            while (message := await request.receive())["type"] == "http.request":
+                pieces.append(message["body"])
+                if sum(map(len, pieces)) > BODY_BYTES_MAX:
+                    raise PayloadTooLarge
+                if not message["more_body"]:
+                    return b"".join(pieces)
+        flaw = "ended early"
     except TimeoutError:
-        message = f"did not arrive within {BODY_SECONDS} seconds"
-    except InternalServerException:  # the framework's word for a client that broke off
-        message = "ended early"
-    raise InvalidRequest(flaws=[Flaw("body", message, "send all of it")])
+        flaw = f"did not arrive within {BODY_SECONDS} seconds"
+    raise InvalidRequest(flaws=[Flaw("body", flaw, "send all of it")])
 
 
 def _parse(model: type[BaseModel], value: Any, where: str) -> Any:
