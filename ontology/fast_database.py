@@ -29,7 +29,7 @@ from ontology.settings import Settings
 STATEMENT_TIMEOUT_MS = 250
 LOCK_TIMEOUT_MS = 100
 # A server that has not answered for so long is not slow but gone, whatever the network says.
-LOST_SECONDS = 4.0
+LOST_SECONDS = 3.0
 RECONNECT_SECONDS = 0.25
 WAITING_MAX = 64
 UUID_TYPE, TEXT_TYPE, JSONB_TYPE, TIMESTAMPTZ_TYPE = 2950, 25, 3802, 1184
