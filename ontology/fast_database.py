@@ -33,9 +33,6 @@ LOST_SECONDS = 3.0
 RECONNECT_SECONDS = 0.25
 WAITING_MAX = 64
 UUID_TYPE, TEXT_TYPE, JSONB_TYPE, TIMESTAMPTZ_TYPE = 2950, 25, 3802, 1184
-_STATE = b"state"
-_STATE_SQL = b"SELECT set_config('app.org_id', $1, true), set_config('app.group_id', $2, true)"
-
 Rows = list[tuple[bytes | None, ...]]
 _Hook = Callable[[], None]
 
@@ -51,6 +48,13 @@ class HotStatement:
     name: bytes
     sql: bytes
     types: tuple[int, ...]
+
+
+_STATE = HotStatement(
+    b"state",
+    b"SELECT set_config('app.org_id', $1, true), set_config('app.group_id', $2, true)",
+    (TEXT_TYPE, TEXT_TYPE),
+)
 
 
 class FastDatabase:
@@ -109,7 +113,7 @@ class _Work:
     future: "asyncio.Future[Rows]"
     rows: Rows = field(default_factory=list[tuple[bytes | None, ...]])
     results_due: int = 2
-    prepares: bool = False
+    preparing: list[bytes] = field(default_factory=list[bytes])
     failure: str = ""
 
     def finish(self) -> None:
@@ -183,6 +187,7 @@ class _Lane:
         self._conninfo = conninfo
         self._on_free = on_free
         self._on_lost = on_lost
+        self._opened: psycopg.AsyncConnection | None = None
         self._connection: pq.abc.PGconn | None = None
         self._descriptor = -1
         self._connecting: asyncio.Task[None] | None = None
@@ -231,39 +236,31 @@ class _Lane:
 
     def _send_one(self, connection: pq.abc.PGconn, work: _Work) -> None:
         actor, statement = work.actor, work.statement
-        if statement.name not in self._prepared:
-            connection.send_prepare(statement.name, statement.sql, statement.types)
-            self._prepared.add(statement.name)
-            work.prepares, work.results_due = True, 3
-        connection.send_query_prepared(_STATE, (uuid_text(actor.org_id), uuid_text(actor.group_id)))
+        for needed in (_STATE, statement):
+            if needed.name not in self._prepared:
+                connection.send_prepare(needed.name, needed.sql, needed.types)
+                self._prepared.add(needed.name)
+                work.preparing.append(needed.name)
+                work.results_due += 1
+        connection.send_query_prepared(_STATE.name, (uuid_text(actor.org_id), uuid_text(actor.group_id)))
         connection.send_query_prepared(statement.name, work.values, result_format=1)
 
     async def _connect(self) -> None:
         """Until there is a connection; callers use sessions meanwhile."""
         while True:
             try:
-                connection = await asyncio.to_thread(self._open)
+                self._opened = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+                break
             except psycopg.Error:
                 await asyncio.sleep(RECONNECT_SECONDS)
-                continue
-            break
-        self._prepared = {_STATE}
-        self._connection = connection
-        self._descriptor = connection.socket
+        connection = self._opened.pgconn
+        connection.nonblocking = 1
+        connection.enter_pipeline_mode()
+        self._prepared = set()
+        self._connection, self._descriptor = connection, connection.socket
         self._connecting = None
         asyncio.get_running_loop().add_reader(self._descriptor, self._receive)
         self._on_free()
-
-    def _open(self) -> pq.abc.PGconn:
-        connection: pq.abc.PGconn = pq.PGconn.connect(self._conninfo.encode())
-        if connection.status != pq.ConnStatus.OK:
-            raise psycopg.OperationalError(connection.get_error_message())
-        prepared = connection.prepare(_STATE, _STATE_SQL, (TEXT_TYPE, TEXT_TYPE))
-        if prepared.status != pq.ExecStatus.COMMAND_OK:
-            raise psycopg.OperationalError(prepared.get_error_message())
-        connection.nonblocking = 1
-        connection.enter_pipeline_mode()
-        return connection
 
     def _flush(self) -> None:
         """Send what libpq holds; what the socket does not take now is sent when it does."""
@@ -323,10 +320,11 @@ class _Lane:
             if work.results_due == 0:
                 columns = range(result.nfields)
                 work.rows = [tuple([result.get_value(row, c) for c in columns]) for row in range(result.ntuples)]
-        elif status != pq.ExecStatus.COMMAND_OK:
+        elif status == pq.ExecStatus.COMMAND_OK:
+            work.preparing.pop(0)
+        else:
             work.failure = work.failure or result.get_error_message() or "not run"
-            if work.prepares and work.results_due == 2:  # the name stands for nothing
-                self._prepared.discard(work.statement.name)
+            self._prepared.difference_update(work.preparing)  # these names stand for nothing
 
     def _rest(self) -> None:
         if self._watch is not None:
@@ -342,8 +340,8 @@ class _Lane:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._descriptor)
         loop.remove_writer(self._descriptor)
-        with suppress(psycopg.Error):
-            connection.finish()
+        connection.finish()
+        self._opened = None
         lost, self._batches, self._position = self._batches, deque[list[_Work]](), 0
         for batch in lost:
             for work in batch:
