@@ -7,7 +7,8 @@ from api.services import Services
 from ontology import keys, rotations
 from ontology.actors import Actor
 from ontology.errors import Conflict, GroupArchived, NotFound, PrivilegeEscalation, ServiceUnavailable
-from ontology.keys import ApiKey, ApiKeyCreate, ApiKeyUpdate, NewApiKey
+from ontology.key_issuing import create_key
+from ontology.key_shapes import ApiKey, ApiKeyCreate, ApiKeyUpdate, NewApiKey
 from ontology.pagination import Page
 from ontology.records import utc_now
 from ontology.redis_client import RedisError
@@ -55,7 +56,7 @@ async def create_api_key(call: Call[ApiKeyCreate, NoQuery]) -> NewApiKey:
     The answer holds its text in `key`: the only time it is shown. A key is never wider than the one that creates it.
     """
     pepper = call.services.settings.key_pepper
-    return await keys.create_key(call.session, call.actor, call.body, pepper=pepper, now=utc_now())
+    return await create_key(call.session, call.actor, call.body, pepper=pepper, now=utc_now())
 
 
 @operation(

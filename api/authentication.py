@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ontology.actors import Actor
 from ontology.addresses import Source
+from ontology.credentials import Credential, find_credential
 from ontology.database import open_lookup, open_transaction
 from ontology.deadlines import within
 from ontology.errors import (
@@ -32,7 +33,6 @@ from ontology.errors import (
 from ontology.events import record_event
 from ontology.ids import encode_id
 from ontology.key_secrets import digest_key
-from ontology.keys import Credential, find_credential
 from ontology.limits import Decision, Layer, Limiter, StaleCredential
 from ontology.records import utc_now
 from ontology.redis_client import Redis, RedisError, drop_connections

@@ -17,8 +17,8 @@ from api.services import Services
 from api.versions import Deprecation
 from ontology.actors import Actor
 from ontology.addresses import Source
+from ontology.credentials import Credential
 from ontology.errors import PortalError
-from ontology.keys import Credential
 from ontology.pagination import PageRequest
 from ontology.records import Input
 from ontology.scopes import Scope

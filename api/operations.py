@@ -25,11 +25,11 @@ from api.services import Services
 from api.streams import StreamedAnswer
 from ontology.actors import Actor
 from ontology.addresses import Source
+from ontology.credentials import Credential
 from ontology.database import open_transaction
 from ontology.deadlines import within
 from ontology.fast_database import Unserved
 from ontology.idempotency import find_answer, keep_answer
-from ontology.keys import Credential
 from ontology.records import utc_now
 
 __all__ = ["Call", "FastAnswer", "FastCall", "NoBody", "NoQuery", "Operation", "find_operations", "operation"]

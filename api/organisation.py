@@ -7,9 +7,9 @@ from pydantic import BaseModel, Field
 from api import examples
 from api.answers import encode_answer
 from api.operations import Call, FastAnswer, FastCall, NoBody, NoQuery, operation
+from ontology.credentials import Credential
 from ontology.groups import count_sub_groups
 from ontology.ids import GroupId, ThingId, encode_id
-from ontology.keys import Credential
 from ontology.plans import PLAN_LIMITS
 from ontology.records import Moment, to_epoch_ms
 from ontology.scopes import Scope
@@ -21,6 +21,8 @@ _UNLIMITED = -1
 
 
 class OrganisationName(BaseModel):
+    """The organisation, by its names."""
+
     id: GroupId = Field(alias="_id")
     name: str
     handle: str
@@ -28,11 +30,15 @@ class OrganisationName(BaseModel):
 
 
 class GroupName(BaseModel):
+    """The group the key reaches from."""
+
     id: GroupId = Field(alias="_id")
     name: str
 
 
 class KeyName(BaseModel):
+    """The key, as the keys page shows it."""
+
     id: ThingId = Field(alias="_id")
     name: str
     prefix: str
@@ -41,6 +47,8 @@ class KeyName(BaseModel):
 
 
 class ActorName(BaseModel):
+    """Who acts."""
+
     id: str = Field(alias="_id")
     type: str
 

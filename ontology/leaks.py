@@ -24,7 +24,8 @@ from ontology.groups import get_organisation
 from ontology.ids import ThingId, encode_id
 from ontology.key_bounds import find_end
 from ontology.key_secrets import KeySecret, digest_key, redact_keys
-from ontology.keys import describe_status, end_key, record_key_event
+from ontology.key_shapes import describe_status
+from ontology.keys import end_key, record_key_event
 from ontology.limits import Limiter
 from ontology.records import Input, Moment, Record, parse_moment, to_epoch_ms
 from ontology.scopes import ALL_SCOPES

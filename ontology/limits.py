@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from ontology.keys import Credential
+from ontology.credentials import Credential
 from ontology.redis_client import AsyncScript, Redis
 from ontology.redis_pipe import PipeScript, RedisPipe
 

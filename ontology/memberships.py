@@ -14,14 +14,16 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.accounts import close_sessions_of
 from ontology.actors import Actor
-from ontology.connections import Connection, add_connection
+from ontology.connection_rows import Connection
+from ontology.connections import add_connection
 from ontology.database import lock_for_count
 from ontology.errors import Conflict, Flaw
 from ontology.events import record_event
 from ontology.groups import ACTIVE, ARCHIVED
 from ontology.ids import GroupId, PersonId, encode_id
 from ontology.invitations import cancel_invitations_of
-from ontology.keys import EXPLORER_NAME, REVOKED
+from ontology.key_issuing import EXPLORER_NAME
+from ontology.keys import REVOKED
 from ontology.people import Person, PersonUpdate, get_person, refuse_wider_role
 from ontology.records import Moment, Record, to_epoch_ms, utc_now
 from ontology.roles import ROLES, Role

@@ -8,13 +8,15 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.accounts import create_account, normalise_email
 from ontology.actors import Actor, owner_actor
-from ontology.connections import Connection, add_connection, end_columns
+from ontology.connection_rows import Connection, end_columns
+from ontology.connections import add_connection
 from ontology.database import state_actor
 from ontology.errors import Conflict, Flaw
 from ontology.events import record_event
 from ontology.groups import Group, insert_closure, make_handle, make_slug
 from ontology.ids import encode_id, new_id
-from ontology.keys import ApiKeyCreate, NewApiKey, issue_key
+from ontology.key_issuing import issue_key
+from ontology.key_shapes import ApiKeyCreate, NewApiKey
 from ontology.memberships import connect_member
 from ontology.people import Person
 from ontology.plans import PLAN_LIMITS, Plan

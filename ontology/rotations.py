@@ -15,14 +15,12 @@ from ontology.errors import Conflict, Flaw, NotFound
 from ontology.groups import get_active_group
 from ontology.ids import ThingId, decode_id, encode_id
 from ontology.key_bounds import KeyBounds
+from ontology.key_issuing import issue_twin
+from ontology.key_shapes import NewApiKey, ScopeList, describe_status
 from ontology.keys import (
-    NewApiKey,
-    ScopeList,
-    describe_status,
     end_key,
     find_key,
     find_use,
-    issue_twin,
     lock_manageable,
     record_key_event,
     refuse_ended,

@@ -21,7 +21,8 @@ from ontology.actors import Actor
 from ontology.database import create_engine, open_lookup, open_transaction
 from ontology.errors import PortalError
 from ontology.ids import decode_id, encode_id
-from ontology.keys import ApiKeyCreate, RateLimit, create_key
+from ontology.key_issuing import create_key
+from ontology.key_shapes import ApiKeyCreate, RateLimit
 from ontology.limits import Limiter
 from ontology.plans import Plan
 from ontology.records import utc_now

@@ -13,7 +13,9 @@ from api.parameters import parse_path_id
 from ontology.database import open_transaction
 from ontology.errors import Conflict, PortalError
 from ontology.ids import encode_id
-from ontology.keys import EXPLORER_NAME, ApiKey, ApiKeyCreate, create_key, list_keys, revoke_key
+from ontology.key_issuing import EXPLORER_NAME, create_key
+from ontology.key_shapes import ApiKey, ApiKeyCreate
+from ontology.keys import list_keys, revoke_key
 from ontology.pagination import PageRequest
 from ontology.records import to_epoch_ms, utc_now
 from ontology.rotations import RotationCreate, rotate_key

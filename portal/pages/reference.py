@@ -8,7 +8,7 @@ from litestar import Request, Response, get, post
 from api.services import Services
 from ontology.database import open_transaction
 from ontology.errors import NotFound
-from ontology.keys import mint_explorer_key
+from ontology.key_issuing import mint_explorer_key
 from ontology.records import to_epoch_ms, utc_now
 from portal.reference_site import OperationGroup, OperationView, find_operation, list_groups
 from portal.rendering import render

@@ -9,7 +9,7 @@ from litestar import Request, Response, get, post
 
 from api.examples import ENTITY_CREATE
 from ontology.ids import encode_id
-from ontology.keys import ApiKeyCreate
+from ontology.key_shapes import ApiKeyCreate
 from ontology.scopes import Preset
 from portal.pages.keys import NewKey, has_keys, make_key
 from portal.rendering import render

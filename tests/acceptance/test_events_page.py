@@ -50,6 +50,7 @@ async def test_a_filter_that_cannot_hold_is_explained_beside_it(
     async with visit(browser, running_portal.base_url) as window:
         await window.sign_up()
         await window.go("/events")
+        await window.page.get_by_text("By id", exact=True).click()
         await window.page.get_by_label("Key id").fill("group_of_mine")
         await window.page.get_by_role("button", name="Filter").click()
         await expect(window.page.get_by_label("Key id")).to_have_attribute("aria-invalid", "true")

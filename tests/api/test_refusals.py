@@ -12,7 +12,7 @@ from sqlalchemy import text
 from ontology.database import open_transaction, run_sql
 from ontology.errors import list_error_classes
 from ontology.ids import decode_id, encode_id, new_id
-from ontology.keys import make_secret
+from ontology.key_secrets import make_secret
 from ontology.scopes import Scope
 from tests.parts import Parts
 from tests.program import Caller, Program, running_program

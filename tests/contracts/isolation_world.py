@@ -21,7 +21,7 @@ from psycopg.rows import dict_row
 from knowledge.protocol import RankedDocument, SearchRequest
 from ontology.database import open_duty, open_transaction
 from ontology.ids import decode_id, encode_id
-from ontology.keys import KeyUse
+from ontology.key_shapes import KeyUse
 from ontology.knowledge_items import KnowledgeItem
 from ontology.people import Person
 from ontology.records import metadata, utc_now

@@ -11,11 +11,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ontology.addresses import Source
+from ontology.credentials import Credential, find_credential
 from ontology.database import open_lookup, open_transaction
 from ontology.errors import ExpiredApiKey, GroupArchived, InvalidApiKey
 from ontology.groups import make_handle
 from ontology.ids import decode_id
-from ontology.keys import Credential, digest_key, find_credential, get_key, make_secret
+from ontology.key_secrets import digest_key, make_secret
+from ontology.keys import get_key
 from ontology.records import to_epoch_ms, utc_now
 from ontology.scopes import PRESETS, Preset, Scope
 from tests.program import Caller, Program

@@ -13,7 +13,7 @@ from ontology import registration
 from ontology.database import open_lookup
 from ontology.errors import Conflict
 from ontology.ids import decode_id, encode_id
-from ontology.keys import digest_key
+from ontology.key_secrets import digest_key
 from ontology.plans import PLAN_LIMITS, Plan
 from ontology.records import metadata
 from ontology.registration import Applicant, Registration, register_organisation
