@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.database import open_duty, run_sql
+from ontology.deadlines import within
 from ontology.records import to_epoch_ms
 from ontology.redis_client import Redis, RedisError
 from ontology.redis_pipe import RedisPipe, pack
@@ -30,6 +31,8 @@ STREAM = "request-log"
 STREAM_LENGTH_MAX = 1_000_000
 ROWS_PER_ENTRY_MAX = 100
 REDIS_REST_SECONDS = 1.0
+# An answer waits for its entry, so it cannot wait for a database that does not answer.
+STORE_SECONDS = 3.0
 _log = logging.getLogger(__name__)
 
 
@@ -163,11 +166,14 @@ class RequestLog:
             except RedisError:
                 self._redis_rests_until = time.monotonic() + REDIS_REST_SECONDS
         try:
-            async with open_duty(self._engine, "request_log") as session:
-                await store_entries(session, [describe_entry(entry) for entry in entries])
+            await within(STORE_SECONDS, self._store(entries))
         except (SQLAlchemyError, OSError) as error:
             _log.error("%d requests could not be logged", len(entries), exc_info=error)
         return None
+
+    async def _store(self, entries: list[LogEntry]) -> None:
+        async with open_duty(self._engine, "request_log") as session:
+            await store_entries(session, [describe_entry(entry) for entry in entries])
 
 
 _COLUMNS = (
