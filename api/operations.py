@@ -49,7 +49,7 @@ from ontology.records import Input, Record, utc_now
 from ontology.scopes import Scope
 
 BODY_BYTES_MAX = 1_000_000
-BODY_SECONDS = 10
+BODY_SECONDS = 8
 JSON_TYPES = ("application/json", "application/merge-patch+json")
 # Proxies are asked to pass pieces on as they come.
 STREAM_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
