@@ -13,6 +13,7 @@ from portal.pages import (
     reference,
     search,
     start,
+    usage,
 )
 
 page_handlers = [
@@ -26,6 +27,7 @@ page_handlers = [
     *events.handlers,
     *members.handlers,
     *start.handlers,
+    *usage.handlers,
     *gallery.handlers,
     *crawlers.handlers,
 ]

@@ -202,6 +202,11 @@ def _fill(catalogue: Catalogue, table: str, org_id: UUID) -> None:
                 INSERT INTO api_key_uses (org_id, key_id, group_id, last_used_at, requests)
                 SELECT org_id, id, group_id, %s, 1 FROM things WHERE type = 'api_key'"""
             catalogue.execute(statement, [now])
+        case "usage_days":
+            statement = """
+                INSERT INTO usage_days (org_id, key_id, group_id, day, operation, status_class, calls)
+                SELECT org_id, id, group_id, %s, 'GET /', 2, 1 FROM things WHERE type = 'api_key'"""
+            catalogue.execute(statement, [now])
         case "idempotency_records":
             statement = "INSERT INTO idempotency_records VALUES (%s, %s, 'k', %s, '', 200, 'x', '', %s)"
             catalogue.execute(statement, [org_id, new_id(), org_id, now])
