@@ -32,6 +32,9 @@ class Stored:
     calls: Counter[str]
     """How often each request stands in the log of calls."""
 
+    counted: int
+    """How many calls the usage figures of the organisation add up to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -111,7 +114,8 @@ def read_stored(program: RunningProgram, organisation_id: str, run: str) -> Stor
         calls: list[tuple[str, int]] = connection.execute(
             "SELECT request_id, count(*) FROM request_log WHERE org_id = %s GROUP BY 1", [org_id]
         ).fetchall()
-    return Stored(things, Counter(dict(events)), Counter(dict(calls)))
+        counted = connection.execute("SELECT coalesce(sum(calls), 0)::int FROM usage_days").fetchone()
+    return Stored(things, Counter(dict(events)), Counter(dict(calls)), counted[0] if counted else 0)
 
 
 def judge(fault: Fault, sent: Sequence[Sent], stored: Stored, returned_at: float, broken: Sequence[str]) -> Verdict:
@@ -140,6 +144,8 @@ def judge(fault: Fault, sent: Sequence[Sent], stored: Stored, returned_at: float
         verdict.broken.append(f"{len(unlogged)} answered calls are missing in the log")
     if any(count > 1 for count in stored.calls.values()):
         verdict.broken.append("a call stands twice in the log")
+    if stored.counted != stored.calls.total():
+        verdict.broken.append(f"the log holds {stored.calls.total()} calls, and usage counts {stored.counted}")
     return verdict
 
 

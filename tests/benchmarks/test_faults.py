@@ -35,7 +35,7 @@ def _sent() -> list[Sent]:
 
 def _stored() -> Stored:
     things = {"a": ["thing_a"], "b": ["thing_b"], "c": ["thing_c"]}
-    return Stored(things, Counter(["thing_a", "thing_b", "thing_c"]), Counter(["req_a", "req_e"]))
+    return Stored(things, Counter(["thing_a", "thing_b", "thing_c"]), Counter(["req_a", "req_e"]), 2)
 
 
 def _judge(sent: list[Sent], stored: Stored, fault: str = "database") -> Verdict:
@@ -61,6 +61,7 @@ def test_what_was_told_and_what_is_stored_agree() -> None:
         (lambda told, kept: kept.events.pop("thing_c"), "c has [0] events"),
         (lambda told, kept: kept.calls.pop("req_e"), "1 answered calls are missing"),
         (lambda told, kept: kept.calls.update(["req_a"]), "twice in the log"),
+        (lambda told, kept: kept.calls.update(["req_f"]), "holds 3 calls, and usage counts 2"),
         (lambda told, kept: setattr(told[4], "seconds", 10.5), "a request took 10.5 s"),
         (lambda told, kept: setattr(told[4], "failure", "500 internal_error"), "'500 internal_error': 1"),
         (lambda told, kept: setattr(told[4], "failure", "ReadError"), "'ReadError': 1"),
@@ -78,7 +79,7 @@ def test_only_who_was_killed_may_lose_its_clients_and_only_redis_its_last_second
     told, kept = _sent(), _stored()
     told[4].failure = "ReadError"
     assert _judge(told, kept, "web").holds
-    kept.calls.clear()
+    kept = replace(kept, calls=Counter[str](), counted=0)
     assert _judge(_sent(), kept, "redis").holds
     assert not _judge(_sent(), kept, "redis-hung").holds
 

@@ -33,6 +33,7 @@ from ontology.knowledge_items import KnowledgeItem
 from ontology.people import Person
 from ontology.records import TenantRow
 from ontology.things import Thing
+from ontology.usage import UsageDay
 from portal import app
 from tests.contracts.isolation_probes import find_leaks
 from tests.contracts.isolation_probes import operations as documented_operations
@@ -172,6 +173,26 @@ async def test_a_table_without_wall_two_is_found(ground: Ground, patch: pytest.M
 def _alter(ground: Ground, table: str, what: sql.SQL) -> None:
     with psycopg.connect(ground.superuser_url, autocommit=True) as connection:
         connection.execute(sql.SQL("ALTER TABLE {} {}").format(sql.Identifier(table), what))
+
+
+async def test_usage_counted_over_a_wall_is_found(ground: Ground, patch: pytest.MonkeyPatch) -> None:
+    """Counts name nobody, but those by key name keys: wall one forgotten where wall two is gone, and the reverse."""
+    assert await _told_by_usage(ground, ground.wall_one_only) == set()
+    _drop_reach(UsageDay)(patch)
+    strangers = {"foreign branch", "sibling"}
+    assert await _told_by_usage(ground, ground.wall_one_only) >= strangers
+    assert await _told_by_usage(ground, ground.whole) == set()
+    with ExitStack() as stack:
+        _alter(ground, "usage_days", sql.SQL("DISABLE ROW LEVEL SECURITY"))
+        stack.callback(_alter, ground, "usage_days", sql.SQL("ENABLE ROW LEVEL SECURITY"))
+        assert await _told_by_usage(ground, ground.whole) >= strangers
+
+
+async def _told_by_usage(ground: Ground, program: Program) -> set[str]:
+    """The victims whose keys the attacker is told of."""
+    answer = await ground.attacker(program).get("/v1/usage", params={"by": "key"})
+    assert answer.status_code == 200, answer.text
+    return {victim.relation for victim in ground.world.victims if any(id in answer.text for id in victim.ids["thing"])}
 
 
 async def test_a_cursor_accepted_unsigned_is_found(ground: Ground, patch: pytest.MonkeyPatch) -> None:
