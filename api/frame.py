@@ -10,6 +10,7 @@ from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Send
 
+from api.deadlines import Deadlines
 from api.headers import Headers
 from api.leaked_keys import address_refusal, describe_place, end_keys_in_address, find_keys_in_address
 from api.logging import get_logger
@@ -18,7 +19,7 @@ from api.services import Services
 from api.versions import VERSIONS, Deprecation, deprecation_headers
 from ontology.actors import Actor
 from ontology.addresses import is_within, parse_network
-from ontology.errors import Flaw, InvalidRequest, PayloadTooLarge, PortalError, UriTooLong
+from ontology.errors import Flaw, InvalidRequest, PayloadTooLarge, PortalError, ServiceUnavailable, UriTooLong
 from ontology.ids import encode_id, new_id, random_suffix
 from ontology.key_secrets import redact_keys
 from ontology.limits import Decision, Layer
@@ -63,6 +64,7 @@ class Frame:
         self._services = services
         self._trusted = tuple(parse_network(text, strict=False) for text in services.settings.trusted_proxies)
         self._request_log = RequestLog(services.redis, services.engine, services.pipe)
+        self._deadlines = Deadlines()
 
     async def __call__(self, scope: HttpScope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,29 +75,22 @@ class Frame:
         state["client_ip"] = self._client_ip(scope, headers)
         scope["state"] = state
         watch = _Watch(scope, send, self._log_request, self._services.settings.public_url)
+        self._deadlines.begin(watch)
         try:
             if leaked := find_keys_in_address(scope["path"], scope.get("query_string", b"")):
                 await end_keys_in_address(self._services, leaked, describe_place(scope))
-                await self._refuse(scope, watch, address_refusal())
+                await watch.refuse(address_refusal())
             elif (refusal := find_frame_flaw(scope)) is not None:
-                await self._refuse(scope, watch, refusal)
+                await watch.refuse(refusal)
             else:
                 await self._app(scope, receive, watch.send)
         finally:
+            self._deadlines.end(watch)
             await watch.end()
 
     async def close(self) -> None:
         """Wait for entries still being written."""
         await self._request_log.close()
-
-    async def _refuse(self, scope: HttpScope, watch: "_Watch", refusal: PortalError) -> None:
-        request_id = scope["state"]["request_id"]
-        body = encode_problem(refusal, public_url=self._services.settings.public_url, request_id=request_id)
-        headers = [(name.encode(), value.encode()) for name, value in problem_headers(refusal).items()]
-        headers.append((b"content-length", str(len(body)).encode()))
-        start: Message = {"type": "http.response.start", "status": refusal.status, "headers": headers}  # pyright: ignore
-        await watch.send(start)
-        await watch.send({"type": "http.response.body", "body": body, "more_body": False})
 
     def _client_ip(self, scope: HttpScope, headers: Headers) -> str:
         """The nearest address that is not a trusted proxy; forwarding headers of strangers change nothing."""
@@ -143,9 +138,36 @@ class _Watch:
         self._at = utc_now()
         self._bytes = 0
         self._latency_ms = 0.0
+        self._is_late = False
         self.status = 0
 
+    def is_answered(self) -> bool:
+        return self.status != 0
+
+    async def answer_late(self) -> None:
+        """Answer for a handler that is still under way; what it says afterwards is heard by nobody.
+
+        The log may be what is waited for, so it comes after the answer.
+        """
+        self._is_late = True
+        _log.warning("late %s %s", self._scope["method"], redact_keys(self._scope["path"])[:200])
+        await self.refuse(ServiceUnavailable())
+        await self.end()
+
+    async def refuse(self, refusal: PortalError) -> None:
+        """Answer with a problem document."""
+        body = encode_problem(refusal, public_url=self._public_url, request_id=self._scope["state"]["request_id"])
+        headers = [(name.encode(), value.encode()) for name, value in problem_headers(refusal).items()]
+        headers.append((b"content-length", str(len(body)).encode()))
+        await self._pass({"type": "http.response.start", "status": refusal.status, "headers": headers})
+        await self._pass({"type": "http.response.body", "body": body, "more_body": False})
+
     async def send(self, message: Message) -> None:
+        """What a handler answers, unless it was answered for."""
+        if not self._is_late:
+            await self._pass(message)
+
+    async def _pass(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = list(message.get("headers", []))
@@ -157,7 +179,7 @@ class _Watch:
             message["headers"] = headers
         elif message["type"] == "http.response.body":
             self._bytes += len(message.get("body", b""))
-            if not message.get("more_body"):
+            if not message.get("more_body") and not self._is_late:
                 await self.end()
         await self._send(message)
 

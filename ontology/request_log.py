@@ -33,6 +33,8 @@ ROWS_PER_ENTRY_MAX = 100
 REDIS_REST_SECONDS = 1.0
 # An answer waits for its entry, so it cannot wait for a database that does not answer.
 STORE_SECONDS = 3.0
+# Answers wait for their entries, so this is short; connections that were cut are new before it is over.
+WRITE_SECONDS_MAX, WRITE_PAUSE_SECONDS = 2.0, 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -159,17 +161,30 @@ class RequestLog:
                     written.set_result(None)
 
     async def _write(self, entries: list[LogEntry]) -> None:
+        """Until it is done, or neither way was open for `WRITE_SECONDS_MAX`.
+
+        Repeating is harmless: entries are told apart by their ids.
+        """
+        ends = time.monotonic() + WRITE_SECONDS_MAX
+        while True:
+            try:
+                await self._write_once(entries)
+                return
+            except (SQLAlchemyError, OSError) as error:
+                if time.monotonic() > ends:
+                    _log.error("%d requests could not be logged", len(entries), exc_info=error)
+                    return
+            await asyncio.sleep(WRITE_PAUSE_SECONDS)
+
+    async def _write_once(self, entries: list[LogEntry]) -> None:
         """Through Redis; straight to the database while Redis is away."""
         if time.monotonic() >= self._redis_rests_until:
             try:
-                return await append_entries(self._redis, entries, self._pipe)
+                await append_entries(self._redis, entries, self._pipe)
+                return
             except RedisError:
                 self._redis_rests_until = time.monotonic() + REDIS_REST_SECONDS
-        try:
-            await within(STORE_SECONDS, self._store(entries))
-        except (SQLAlchemyError, OSError) as error:
-            _log.error("%d requests could not be logged", len(entries), exc_info=error)
-        return None
+        await within(STORE_SECONDS, self._store(entries))
 
     async def _store(self, entries: list[LogEntry]) -> None:
         async with open_duty(self._engine, "request_log") as session:
