@@ -147,8 +147,8 @@ def as_markdown(results: Results) -> str:
     if results.search is not None:
         found, crowd, beside = results.search.alone, results.search.crowd, results.search.beside_crowd.latencies
         lines.append(
-            f"| search, {results.passages} made-up passages, one connection | {found.requests_per_second:.0f} requests/s, p50 "
-            f"{found.latencies.p50:.1f}, p95 {found.latencies.p95:.1f} (at most {SEARCH_P95_WANTED_MS}), p99 "
+            f"| search, {results.passages} made-up passages, one at a time | {found.requests_per_second:.0f} a second, "
+            f"p50 {found.latencies.p50:.1f}, p95 {found.latencies.p95:.1f} (at most {SEARCH_P95_WANTED_MS}), p99 "
             f"{found.latencies.p99:.1f} ms |"
         )
         lines.append(
