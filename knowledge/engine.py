@@ -110,6 +110,11 @@ class Engine:
             if self._index.index_id == index_id:
                 self._index.mark_whole()
 
+    def begin_anew(self) -> None:
+        """Throw the index away; whoever fills it notices by its id, and searches wait until it is whole."""
+        with self._writing:
+            self._index.begin_anew()
+
     def stats(self) -> Stats:
         """What is held now; an index that was taken away has begun anew."""
         with self._writing:
