@@ -20,6 +20,8 @@ _UNLIMITED = -1
 
 
 class OrganisationName(BaseModel):
+    """The organisation, by its names."""
+
     id: GroupId = Field(alias="_id")
     name: str
     handle: str
@@ -27,11 +29,15 @@ class OrganisationName(BaseModel):
 
 
 class GroupName(BaseModel):
+    """The group the key reaches from."""
+
     id: GroupId = Field(alias="_id")
     name: str
 
 
 class KeyName(BaseModel):
+    """The key, as the keys page shows it."""
+
     id: ThingId = Field(alias="_id")
     name: str
     prefix: str
@@ -40,6 +46,8 @@ class KeyName(BaseModel):
 
 
 class ActorName(BaseModel):
+    """Who acts."""
+
     id: str = Field(alias="_id")
     type: str
 

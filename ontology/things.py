@@ -45,6 +45,8 @@ _SEARCH = literal_column("things.search", TSVECTOR)
 
 
 class Status(StrEnum):
+    """Where a thing stands."""
+
     DRAFT = "draft"
     ACTIVE = "active"
     INACTIVE = "inactive"
