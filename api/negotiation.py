@@ -28,3 +28,11 @@ def _weight(parameters: list[str]) -> float:
             except ValueError:
                 return 1.0
     return 1.0
+
+
+def prefers(header: str | None, media_type: str, other: str) -> bool:
+    """Whether a caller names one form, takes it, and does not name the other before it."""
+    named = (header or "").lower()
+    if media_type not in named or not accepts(header, media_type):
+        return False
+    return other not in named or not accepts(header, other) or named.index(media_type) < named.index(other)

@@ -7,11 +7,11 @@ its idempotency key in that same transaction. A handler is left with one call of
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, cast
 from uuid import UUID
 
 from litestar import Request
@@ -50,6 +50,7 @@ from ontology.scopes import Scope
 
 BODY_BYTES_MAX = 1_000_000
 BODY_SECONDS = 10
+EVENT_STREAM = "text/event-stream"
 JSON_TYPES = ("application/json", "application/merge-patch+json")
 # Proxies are asked to pass pieces on as they come.
 STREAM_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -130,6 +131,7 @@ class Operation:
     answer_example: Any = None
     tagged: bool = False
     takes_keys: bool = False
+    streams: bool = False
 
     @property
     def conditional(self) -> bool:
@@ -174,6 +176,16 @@ class FastAnswer:
         return None if self.changed is None else f'"{version_of(self.changed)}"'
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A result that is finished after its transaction, because it waits for somebody else.
+
+    Such an answer is kept for no idempotency key: asking for it again is harmless.
+    """
+
+    finish: Callable[[], Awaitable[Any]]
+
+
 Handler = Callable[[Call[Any, Any]], Awaitable[Any]]
 FastHandler = Callable[[FastCall[Any, Any]], Awaitable[FastAnswer]]
 AfterCommit = Callable[[Services, Actor], Awaitable[None]]
@@ -200,6 +212,7 @@ def operation(
     tagged: bool | None = None,
     after_commit: AfterCommit | None = None,
     takes_keys: bool = False,
+    streams: bool = False,
     fast: FastHandler | None = None,
 ) -> Callable[[Handler], HTTPRouteHandler]:
     """Make a handler an operation of the API.
@@ -208,7 +221,8 @@ def operation(
     `tagged` says so of others. With a `DryRunQuery` the operation can be tried: all of it happens and is rolled back.
     `after_commit` runs when the transaction has committed and before the answer is sent. A handler of the shape
     `stream` returns an asynchronous generator of bytes, which runs after its transaction and opens its own. A body that
-    holds an API key is refused and the key treated as leaked, unless the operation `takes_keys`. `fast` gives the same
+    holds an API key is refused and the key treated as leaked, unless the operation `takes_keys`. One that `streams` can
+    also answer in server-sent events, to who accepts them, with such a generator. `fast` gives the same
     answer, to the byte, by a shorter way, or raises Unserved; calls with an idempotency key, with conditions or on
     trial never take it.
     """
@@ -236,6 +250,7 @@ def operation(
             answer_example=answer_example,
             tagged=shape == "row" and _has_states(answer) if tagged is None else tagged,
             takes_keys=takes_keys,
+            streams=streams,
         )
 
         async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
@@ -279,7 +294,7 @@ async def _perform(
         raise RateLimitRefused(decision)
     if about.scope is not None:
         actor.require(about.scope)
-    _require_accepted(request, about.media_type)
+    _require_accepted(request, about)
     state["version"] = read_version(_single_header(request, "api-version"))
     raw = await _read_body(request, about)
     if not about.takes_keys:
@@ -311,11 +326,12 @@ async def _perform(
             (kind,), (identity,) = about.path_ids.values(), ids.values()
             await check_preconditions(session, actor, asked, kind, identity)
         result = await handler(Call(services, session, actor, credential, source, header, body, call_query, ids))
-        content = b"" if about.shape == "stream" else encode_answer(result)
+        later = isinstance(result, (AsyncGenerator, Unfinished))
+        content = b"" if later else encode_answer(result)
         tag = make_tag(result, content) if about.tagged else None
         if dry_run:
             await session.rollback()
-        elif intent is not None:
+        elif intent is not None and content:
             keep_answer(
                 session,
                 actor,
@@ -331,8 +347,12 @@ async def _perform(
         return _answer(content, 200, dry_run=True)
     if after_commit is not None:
         await after_commit(services, actor)
-    if about.shape == "stream":
-        return StreamedAnswer(result, media_type=about.media_type, headers=STREAM_HEADERS).to_asgi_response()
+    if isinstance(result, AsyncGenerator):
+        media_type = about.media_type if about.shape == "stream" else EVENT_STREAM
+        pieces = cast("AsyncGenerator[bytes]", result)
+        return StreamedAnswer(pieces, media_type=media_type, headers=STREAM_HEADERS).to_asgi_response()
+    if isinstance(result, Unfinished):
+        content = encode_answer(await result.finish())
     if tag is not None and about.method == "GET" and asked.check_read(tag):
         return _answer(b"", 304, tag=tag)
     return _answer(content, about.status, tag=tag)
@@ -384,15 +404,16 @@ def _single_header(request: Request[Any, Any, Any], name: str) -> str | None:
     return values[0].decode("latin-1")
 
 
-def _require_accepted(request: Request[Any, Any, Any], media_type: str) -> None:
+def _require_accepted(request: Request[Any, Any, Any], about: Operation) -> None:
     """Refuse a caller that does not take the form of the answer; several headers are one list (RFC 9110, 5.3).
 
     Raises:
         NotAcceptable.
     """
     given = [value.decode("latin-1") for key, value in request.scope["headers"] if key == b"accept"]
-    if given and not accepts(", ".join(given), media_type):
-        flaw = Flaw("header.Accept", "allows nothing this operation can answer", f"send `Accept: {media_type}`")
+    forms = (about.media_type, EVENT_STREAM) if about.streams else (about.media_type,)
+    if given and not any(accepts(", ".join(given), form) for form in forms):
+        flaw = Flaw("header.Accept", "allows nothing this operation can answer", f"send `Accept: {about.media_type}`")
         raise NotAcceptable(flaws=[flaw])
 
 

@@ -22,7 +22,7 @@ Subject = Literal["errors", "usage", "limits", "keys"]
 ELSEWHERE = "elsewhere"
 # How many of the nearest are averaged: one is noise, and a small collection has few.
 NEAREST = 3
-ANSWERABLE_FROM = 0.045
+ANSWERABLE_FROM = 0.06
 OWN_FROM = 0.5
 # Who asks about their own says so.
 _FIRST_PERSON = re.compile(r"\b(?:my|our|mine|ours|i|we|me|us)\b", re.IGNORECASE)

@@ -39,7 +39,7 @@ SOURCES_MAX, NEAREST_MAX = 5, 5
 # Of the best source so many sentences and its code, of each other one; compared are so many of each.
 SENTENCES_OF_FIRST, SENTENCES_COMPARED = 3, 10
 # A sentence further below the best of its source than this says something else; one below the floor says nothing.
-SPREAD_MAX, SCORE_MIN = 0.15, 0.15
+SPREAD_MAX, SCORE_MIN = 0.15, 0.05
 _NOTHING_FOUND = "Nothing here answers that. The pages that come nearest are below."
 _EMPTY = "Nothing here answers that, and nothing comes near it."
 _FELL_BACK = "The generator gave no usable answer; these are quotations instead."
@@ -166,7 +166,7 @@ async def answer(
             logger.warning("the generator failed: %s", failure.reason)
             note = _FELL_BACK
             yield Restart(note)
-    sentences = [quote.text for source in found.sources for quote in _compared(source)]
+    sentences = compared_sentences(found.sources)
     cosines = await client.compare(found.question, sentences, found.owner) if sentences else []
     parts = choose_parts(found.question, found.sources, cosines)
     if not parts:
@@ -181,6 +181,11 @@ def refuse(found: Found) -> Answer:
     """The answer that says there is none."""
     text = _NOTHING_FOUND if found.nearest else _EMPTY
     return Answer(answered=False, method="extracted", text=text, parts=[], citations=[], nearest=list(found.nearest))
+
+
+def compared_sentences(sources: Sequence[Source]) -> list[str]:
+    """The sentences that are compared with the question, source by source."""
+    return [quote.text for source in sources for quote in _compared(source)]
 
 
 def choose_parts(question: str, sources: Sequence[Source], cosines: Sequence[float]) -> list[AnswerPart]:

@@ -156,13 +156,19 @@ class _Piece:
 
 
 def _find_piece(data: str, name: str) -> _Piece:
-    """The text of the first choice. Raises: GeneratorFailed when the server says that it failed, or speaks otherwise."""
+    """The text of the first choice.
+
+    Raises:
+        GeneratorFailed: the server says that it failed, or speaks otherwise.
+    """
     try:
         found: Any = json.loads(data)
         if "error" in found:
             raise GeneratorFailed("the server reports an error")
-        choice = (found.get("choices") or [{}])[0]
-        text = (choice.get(name) or {}).get("content")
+        if not found["choices"]:
+            return _Piece("", False)
+        choice: Any = found["choices"][0]
+        text: Any = choice[name].get("content")
         return _Piece(text if isinstance(text, str) else "", choice.get("finish_reason") is not None)
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
         raise GeneratorFailed("the answer cannot be read") from error

@@ -26,8 +26,10 @@ _WORD = re.compile(r"[a-z0-9]{2,}")
 _FOREIGN_ADDRESS = re.compile(r"(?:https?:|ftp:|data:|javascript:)?//[^\s]|\bwww\.|javascript:|data:", re.IGNORECASE)
 _TO_A_PROGRAM = re.compile(
     r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instruction|prompt|rule|above|previous|prior|question)"
-    r"|\b(?:system|developer) (?:prompt|message|instruction)|\byou are (?:now |an? )?(?:ai|assistant|chatgpt|language model)"
-    r"|\b(?:assistant|language model|chatbot|ai model)\b.{0,60}\b(?:must|should|always|never|reply|answer|say|output|print)"
+    r"|\b(?:system|developer) (?:prompt|message|instruction)"
+    r"|\byou are (?:now |an? )?(?:ai|assistant|chatgpt|language model)"
+    r"|\b(?:assistant|language model|chatbot|ai model)\b.{0,60}"
+    r"\b(?:must|should|always|never|reply|answer|say|output|print)"
     r"|\b(?:answer|reply|respond|output)\b.{0,30}\b(?:only|with exactly|the following|every question|nothing but)"
     r"|<\|?(?:system|im_start|assistant)|\[/?inst\]|^(?:system|assistant|user)\s*:",
     re.IGNORECASE,

@@ -125,7 +125,7 @@ def _check_generator(env: Mapping[str, str]) -> Iterator[str]:
     if url.scheme not in ("http", "https") or not url.hostname:
         yield "GENERATOR_URL must be an address that begins with http:// or https://"
     elif url.scheme == "http" and not _is_private(url):
-        yield "GENERATOR_URL must be https:// beyond a private network: questions and passages would travel in the clear"
+        yield "GENERATOR_URL must be https:// beyond a private network: passages would travel in the clear"
     if url.username or url.password or url.query or url.fragment:
         yield "GENERATOR_URL must be an address only; its key belongs into GENERATOR_KEY"
     if not env.get("GENERATOR_MODEL", "").strip():

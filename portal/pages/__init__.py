@@ -2,6 +2,7 @@
 
 from portal.pages import (
     accounts,
+    asking,
     crawlers,
     docs,
     events,
@@ -19,6 +20,7 @@ page_handlers = [
     *home.handlers,
     *docs.handlers,
     *search.handlers,
+    *asking.handlers,
     *reference.handlers,
     *accounts.handlers,
     *join.handlers,
