@@ -18,6 +18,7 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg.rows import dict_row
 
+from knowledge.answerability import Likeness, list_examples
 from knowledge.protocol import RankedDocument, SearchRequest
 from ontology.database import open_duty, open_transaction
 from ontology.ids import decode_id, encode_id
@@ -86,6 +87,13 @@ class LeakyIndex:
 
     async def search(self, request: SearchRequest) -> list[RankedDocument]:
         return await asyncio.to_thread(self._name_all)
+
+    async def weigh(self, request: SearchRequest) -> Likeness:
+        """Everything is answered, from whatever is named."""
+        return Likeness((1.0,), dict.fromkeys(list_examples(), (0.0,)))
+
+    async def compare(self, question: str, texts: Sequence[str], owner: UUID) -> list[float]:
+        return [1.0] * len(texts)
 
     async def ping(self) -> None:
         return None

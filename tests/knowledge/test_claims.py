@@ -18,11 +18,9 @@ class _Outside(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in ("img", "script", "iframe", "form", "object", "video", "audio", "style", "link", "meta"):
             self.found.append(tag)
-        self.found += [
-            f"{name}={value}"
-            for name, value in attrs
-            if name in ("href", "src") and not re.match(r"#|/[^/\\]", value or "")
-        ]
+        for name, value in attrs:
+            if name in ("href", "src") and not re.match(r"#|/[^/\\]", value or ""):
+                self.found.append(f"{name}={value}")
 
 
 def find_outside(html: str) -> list[str]:
