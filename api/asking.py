@@ -10,8 +10,8 @@ from pydantic import Field
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api import examples
-from api.negotiation import prefers
-from api.operations import EVENT_STREAM, Call, NoQuery, Unfinished, operation
+from api.negotiation import EVENT_STREAM, prefers
+from api.operations import Call, NoQuery, Unfinished, operation
 from api.services import Services
 from knowledge.answerability import Subject
 from knowledge.asking import (
@@ -57,7 +57,7 @@ class AskRequest(Input):
     body=AskRequest,
     answer=Answer,
     streams=True,
-    tagged=False,
+    has_tag=False,
     errors=(NotFound, SearchUnavailable),
     body_example=examples.ASK,
     answer_example=examples.ANSWER,

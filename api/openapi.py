@@ -7,7 +7,8 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 
 from api.examples import REQUEST
-from api.operations import EVENT_STREAM, Operation
+from api.negotiation import EVENT_STREAM
+from api.operations import Operation
 from api.preconditions import HEADER_LENGTH_MAX, TAGS_PATTERN
 from api.problems import MEDIA_TYPE, describe_problem
 from api.schemas import build_schemas, name_schema, refer_to
@@ -49,6 +50,7 @@ _TAGS = {
     "Events": "What happened, every API call included.",
     "Knowledge": "What things mean: search by meaning, and an organisation's own documents.",
     "API keys": "Keys that are shown once and dead when revoked.",
+    "Usage": "How many calls were made: by key, day, operation and class of status.",
     "Applications": "The programs that keys belong to, each with its service account.",
 }
 # Every operation can give these.

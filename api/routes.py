@@ -23,6 +23,7 @@ from api import (
     ontology_types,
     organisation,
     people,
+    usage,
 )
 from api.openapi import build_document
 from api.operations import find_operations
@@ -47,6 +48,7 @@ operation_handlers: list[HTTPRouteHandler] = [
     *api_keys.handlers,
     *applications.handlers,
     *leaks.handlers,
+    *usage.handlers,
 ]
 
 

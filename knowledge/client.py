@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from knowledge.answerability import Likeness
-from knowledge.errors import KnowledgeFailed, SearchUnavailable
+from knowledge.errors import IndexBuilding, KnowledgeFailed, SearchUnavailable
 from knowledge.protocol import (
     FrameInvalid,
     IndexedDocument,
@@ -43,11 +43,19 @@ class KnowledgeClient:
         self._connecting = asyncio.Lock()
 
     async def search(self, request: SearchRequest) -> list[RankedDocument]:
-        """The best documents within the scope, best first."""
+        """The best documents within the scope, best first.
+
+        Raises:
+            IndexBuilding: the index is not whole yet.
+        """
         return read_ranked(await self._call("search", search_message(request), SEARCH_TIMEOUT_SECONDS))
 
     async def weigh(self, request: SearchRequest) -> Likeness:
-        """How near a question is to what its caller may read, and to the examples of every kind of question."""
+        """How near a question is to what its caller may read, and to the examples of every kind of question.
+
+        Raises:
+            IndexBuilding: the index is not whole yet.
+        """
         found = await self._call("weigh", search_message(request), SEARCH_TIMEOUT_SECONDS)
         examples: dict[str, list[float]] = found["examples"]
         return Likeness(tuple(found["passages"]), {name: tuple(nearest) for name, nearest in examples.items()})
@@ -69,12 +77,17 @@ class KnowledgeClient:
         held: dict[str, int] = await self._call("versions", {}, WRITE_TIMEOUT_SECONDS)
         return {UUID(document_id): version for document_id, version in held.items()}
 
-    async def stats(self) -> Stats:
-        return Stats(**await self._call("stats", {}, SEARCH_TIMEOUT_SECONDS))
+    async def mark_whole(self, index_id: str) -> None:
+        """Let searches be answered from now on, unless the index has begun anew since it had this id."""
+        await self._call("mark_whole", {"index_id": index_id}, WRITE_TIMEOUT_SECONDS)
 
-    async def ping(self) -> None:
-        """Return when the process is there and ready to answer."""
-        await self._call("ping", {}, SEARCH_TIMEOUT_SECONDS)
+    async def stats(self) -> Stats:
+        """What is held now; waits for what is being written."""
+        return Stats(**await self._call("stats", {}, WRITE_TIMEOUT_SECONDS))
+
+    async def ping(self) -> bool:
+        """Return when the process is there: whether the index is whole, so that searches are answered."""
+        return bool(await self._call("ping", {}, SEARCH_TIMEOUT_SECONDS))
 
     async def close(self) -> None:
         if self._connection is not None:
@@ -147,6 +160,8 @@ class _Connection:
         match message.get("error"):
             case None:
                 answer.set_result(message["result"])
+            case "incomplete":
+                answer.set_exception(IndexBuilding())
             case "unavailable":
                 answer.set_exception(ConnectionError("the index is not available"))
             case reason:

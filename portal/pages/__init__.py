@@ -14,6 +14,7 @@ from portal.pages import (
     reference,
     search,
     start,
+    usage,
 )
 
 page_handlers = [
@@ -28,6 +29,7 @@ page_handlers = [
     *events.handlers,
     *members.handlers,
     *start.handlers,
+    *usage.handlers,
     *gallery.handlers,
     *crawlers.handlers,
 ]

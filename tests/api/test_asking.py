@@ -53,6 +53,7 @@ class Knowing:
     async def index(self) -> None:
         while await index_pending(self.program.engine, self._client, self._splitter, limit=50):
             continue
+        await self._client.mark_whole((await self._client.stats()).index_id)
 
 
 @asynccontextmanager

@@ -30,6 +30,7 @@ PORTAL_PATHS = {
     "/members",
     "/join",
     "/start",
+    "/usage",
     "/openapi.json",
     "/health/live",
     "/health/ready",
