@@ -23,7 +23,7 @@ from ontology.ids import encode_id, encode_suffix, new_id
 from ontology.key_secrets import redact_keys
 from ontology.limits import Decision, Layer
 from ontology.records import utc_now
-from ontology.request_log import LogEntry, RequestLog
+from ontology.request_log import PLACES_MAX, LogEntry, RequestLog
 
 URI_LENGTH_MAX = 8_000
 HEADERS_MAX = 100
@@ -89,6 +89,7 @@ class Frame:
 
     async def _refuse(self, scope: HttpScope, watch: "_Watch", refusal: PortalError) -> None:
         request_id = scope["state"]["request_id"]
+        scope["state"]["refusal"] = refusal
         body = encode_problem(refusal, public_url=self._services.settings.public_url, request_id=request_id)
         headers = [(name.encode(), value.encode()) for name, value in problem_headers(refusal).items()]
         headers.append((b"content-length", str(len(body)).encode()))
@@ -178,6 +179,7 @@ class _Watch:
     def describe(self, actor: Actor) -> LogEntry:
         scope = self._scope
         path = _CONTROL.sub("?", redact_keys(scope["path"]))[:500]
+        refusal: PortalError | None = scope["state"].get("refusal")
         return LogEntry(
             id=new_id(),
             org_id=actor.org_id,
@@ -195,6 +197,8 @@ class _Watch:
             ip=scope["state"]["client_ip"],
             user_agent=_read_agent(scope),
             path=path,
+            error_code=refusal.code if refusal else None,
+            error_places=tuple(flaw.location for flaw in refusal.flaws[:PLACES_MAX]) if refusal else (),
         )
 
 

@@ -23,6 +23,7 @@ from api import (
     ontology_types,
     organisation,
     people,
+    troubleshooting,
 )
 from api.openapi import build_document
 from api.operations import find_operations
@@ -41,6 +42,7 @@ operation_handlers: list[HTTPRouteHandler] = [
     *events.handlers,
     *knowledge.handlers,
     *documents.handlers,
+    *troubleshooting.handlers,
     *api_keys.handlers,
     *applications.handlers,
     *leaks.handlers,

@@ -1,6 +1,8 @@
 """What handlers stand on, made once per process and kept on the application's state."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -27,3 +29,5 @@ class Services:
     authenticator: Authenticator
     knowledge: KnowledgeClient
     tails: Tails
+    openapi: Callable[[], dict[str, Any]]
+    """The OpenAPI document of this program, made at first use."""

@@ -30,6 +30,7 @@ STREAM = "request-log"
 STREAM_LENGTH_MAX = 1_000_000
 ROWS_PER_ENTRY_MAX = 100
 REDIS_REST_SECONDS = 1.0
+PLACES_MAX = 10
 _log = logging.getLogger(__name__)
 
 
@@ -38,6 +39,7 @@ class LogEntry:
     """One call, as its event shows it; sizes in bytes, latency in milliseconds.
 
     `endpoint` is the operation's path with its parameters by name, `path` what was asked for where that differs.
+    Of a refusal its code and the places it names are kept, never the values that stood there.
     """
 
     id: UUID
@@ -56,6 +58,8 @@ class LogEntry:
     ip: str
     user_agent: str
     path: str | None = None
+    error_code: str | None = None
+    error_places: tuple[str, ...] = ()
 
     def metadata(self) -> dict[str, Any]:
         fields: dict[str, Any] = {
@@ -68,7 +72,11 @@ class LogEntry:
             "ipAddress": self.ip,
             "userAgent": self.user_agent,
         }
-        return fields if self.path in (None, self.endpoint) else fields | {"path": self.path}
+        if self.path not in (None, self.endpoint):
+            fields["path"] = self.path
+        if self.error_code:
+            fields |= {"errorCode": self.error_code, "errorPlaces": list(self.error_places)}
+        return fields
 
 
 def describe_entry(entry: LogEntry) -> dict[str, Any]:

@@ -14,12 +14,14 @@ from portal.pages import (
     reference,
     search,
     start,
+    troubleshooting,
 )
 
 page_handlers = [
     *home.handlers,
     *docs.handlers,
     *search.handlers,
+    *troubleshooting.handlers,
     *reference.handlers,
     *accounts.handlers,
     *join.handlers,

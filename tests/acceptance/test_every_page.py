@@ -23,6 +23,8 @@ PUBLIC = (
     "/docs/errors/expired_api_key",
     "/search",
     "/search?q=my+key+stopped+working",
+    "/troubleshoot",
+    "/troubleshoot?code=unknown_type&requestId=req_0c3e5g7j9m2p4r6t8v1x3z5b",
     "/reference",
     "/reference/createEntity",
     "/reference/listEntities",
