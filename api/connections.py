@@ -8,14 +8,8 @@ from api import examples
 from api.operations import Call, NoBody, NoQuery, operation
 from api.parameters import DryRunQuery, PageQuery, QueryBoolean
 from ontology import connections
-from ontology.connections import (
-    Connection,
-    ConnectionCreate,
-    ConnectionFields,
-    ConnectionUpdate,
-    EndId,
-    Validity,
-)
+from ontology.connection_rows import Connection, ConnectionFields, EndId
+from ontology.connections import ConnectionCreate, ConnectionUpdate, Validity
 from ontology.errors import (
     Conflict,
     DuplicateConnection,

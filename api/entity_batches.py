@@ -72,6 +72,8 @@ class BatchResult(BaseModel):
 
 
 class BatchSummary(BaseModel):
+    """How many items there were, and how they fared."""
+
     total: int
     success: int
     failed: int

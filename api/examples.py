@@ -265,6 +265,25 @@ QUOTA: dict[str, Any] = {
     },
     "usage": {"requestsThisMinute": 3, "requestsToday": 41, "groups": 2, "entities": 17},
 }
+USAGE: dict[str, Any] = {
+    "total": 48210,
+    "thisMonth": 9120,
+    "last7Days": 2304,
+    "figures": [
+        {"key": "2026-11-26", "calls": 401, "errors": 3},
+        {"key": "2026-11-27", "calls": 122, "errors": 0},
+    ],
+}
+KEY_USAGE: dict[str, Any] = {
+    "keyId": KEY,
+    "groupId": ORG,
+    "name": "Dashboard",
+    "prefix": "gck4FxKW",
+    "status": "active",
+    "total": 48210,
+    "thisMonth": 9120,
+    "last7Days": 2304,
+}
 DOCUMENT_CREATE: dict[str, Any] = {
     "title": "Refund policy",
     "text": "# Refunds\n\nA course is refunded in full within 14 days.",

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from api import examples
 from api.operations import Call, NoBody, NoQuery, operation
 from api.parameters import Query, QueryInteger
-from ontology.connections import EndId
+from ontology.connection_rows import EndId
 from ontology.errors import NotFound, UnknownType
 from ontology.graph import DEPTH_MAX, ROWS_MAX, Direction, Walk, walk_connections
 from ontology.ids import ConnectionId, encode_id

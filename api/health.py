@@ -25,17 +25,27 @@ async def live() -> dict[str, str]:
 
 @get("/health/ready", opt={"public": True})
 async def ready(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
-    """The parts a request needs answer; search may still be loading, and is told apart."""
+    """The parts a request needs answer; search may still be loading or its index be built, and is told apart."""
     services: Services = request.app.state.services
-    database, redis, search = await asyncio.gather(
+    database, redis, (index, search) = await asyncio.gather(
         _answers(check_database(services.engine)),
         _answers(services.redis.ping()),  # pyright: ignore[reportUnknownMemberType]
-        _answers(services.knowledge.ping()),
+        _find_index(services),
     )
     parts = {"database": database, "redis": redis, "search": search}
     able = database and redis
-    body = {"status": "ready" if able else "unready", "parts": parts}
+    body = {"status": "ready" if able else "unready", "parts": parts, "searchIndex": index}
     return Response(body, status_code=200 if able else 503, headers={} if able else {"retry-after": "2"})
+
+
+async def _find_index(services: Services) -> tuple[str, bool]:
+    """What the knowledge process says of its index, and whether searches are answered."""
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            whole = await services.knowledge.ping()
+    except (SearchUnavailable, TimeoutError):
+        return "unknown", False
+    return ("whole" if whole else "building"), whole
 
 
 async def _answers(check: Awaitable[Any]) -> bool:

@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, get_args
 
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.fields import FieldInfo
 
 from api.examples import REQUEST
 from api.operations import Operation
 from api.preconditions import HEADER_LENGTH_MAX, TAGS_PATTERN
 from api.problems import MEDIA_TYPE, describe_problem
+from api.schemas import build_schemas, name_schema, refer_to
 from api.versions import POLICY_PATH, VERSIONS, Deprecation
 from ontology.errors import (
     AddressNotAllowed,
@@ -37,7 +37,7 @@ from ontology.errors import (
     UnsupportedMediaType,
     UriTooLong,
 )
-from ontology.vocabulary import CONNECTION_TYPES, GROUP_TYPES, THING_TYPES
+from ontology.pagination import LIMIT_DEFAULT, LIMIT_MAX
 
 VERSION = "1.0.0"
 _TAGS = {
@@ -49,6 +49,7 @@ _TAGS = {
     "Events": "What happened, every API call included.",
     "Knowledge": "What things mean: search by meaning, and an organisation's own documents.",
     "API keys": "Keys that are shown once and dead when revoked.",
+    "Usage": "How many calls were made: by key, day, operation and class of status.",
     "Applications": "The programs that keys belong to, each with its service account.",
 }
 # Every operation can give these.
@@ -66,39 +67,11 @@ _COMMON = (
     InternalError,
     ServiceUnavailable,
 )
-_PROBLEM: dict[str, Any] = {
-    "type": "object",
-    "description": "A refusal (RFC 9457).",
-    "required": ["type", "title", "status", "detail", "code", "requestId", "errors", "troubleshoot"],
-    "additionalProperties": False,
-    "properties": {
-        "type": {"type": "string", "format": "uri", "description": "The page about this code."},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What to do next."},
-        "code": {"type": "string"},
-        "requestId": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["location", "message", "fix"],
-                "additionalProperties": False,
-                "properties": {
-                    "location": {"type": "string", "examples": ["body.name"]},
-                    "message": {"type": "string"},
-                    "fix": {"type": "string"},
-                },
-            },
-        },
-        "troubleshoot": {"type": "string", "format": "uri", "description": "A page that explains this very call."},
-    },
-}
 
 
 def build_document(operations: Sequence[Operation], *, public_url: str) -> dict[str, Any]:
     """The whole document as plain data."""
-    schemas = _build_schemas(operations)
+    schemas = build_schemas(operations)
     paths: dict[str, dict[str, Any]] = {}
     for about in operations:
         paths.setdefault(about.path, {})[about.method.lower()] = _build_operation(about, public_url)
@@ -109,14 +82,11 @@ def build_document(operations: Sequence[Operation], *, public_url: str) -> dict[
             "title": "ONE API",
             "version": VERSION,
             "summary": "A backend in six dimensions, walled off per organisation and searchable by meaning.",
-            "description": (
-                "Groups, people, things, connections, events and knowledge. Every request needs an API key. "
-                f"Send `API-Version: {VERSIONS[0]}` to keep today's behaviour; the policy is at {POLICY_PATH}."
-            ),
+            "description": _describe_api(),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
             "contact": {"name": "ONE", "url": public_url},
         },
-        "servers": [{"url": public_url}],
+        "servers": [{"url": public_url, "description": "This installation."}],
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items() if name in used],
         "security": [{"apiKey": []}],
         "paths": paths,
@@ -128,10 +98,26 @@ def build_document(operations: Sequence[Operation], *, public_url: str) -> dict[
                     "description": "An API key: `org_<handle>_key_<secret>`.",
                 }
             },
-            "headers": _HEADERS,
+            "headers": {name: about for name, about in _HEADERS.items() if name in _list_used_headers(paths)},
             "schemas": schemas,
         },
     }
+
+
+def _describe_api() -> str:
+    """What holds for every operation, so that none has to repeat it."""
+    return "\n\n".join(
+        (
+            "Groups, people, things, connections, events and knowledge. Every request needs an API key.",
+            "**Scope and cost.** `x-required-scope` is the scope a key needs for an operation; null means any key. "
+            "`x-cost` is how many requests a call counts as in the rate limits.",
+            f"**Lists.** A list answers `data` and `pagination`, with `limit` rows ({LIMIT_DEFAULT} unless said, "
+            f"{LIMIT_MAX} at most). Send `nextCursor` as `cursor`, with the same filters, until `hasMore` is false. "
+            "Rows that are created meanwhile neither repeat nor hide any.",
+            "**Refusals** are problem documents (RFC 9457) with a `code`; each operation lists all of its codes.",
+            f"**Versions.** Send `API-Version: {VERSIONS[0]}` to keep today's behaviour; the policy: {POLICY_PATH}.",
+        )
+    )
 
 
 _HEADERS: dict[str, Any] = {
@@ -219,7 +205,10 @@ def _build_operation(about: Operation, public_url: str) -> dict[str, Any]:
     if parameters := _build_parameters(about):
         entry["parameters"] = parameters
     if about.body is not None:
-        content: dict[str, Any] = {"schema": _ref(about.body), "examples": {"default": {"value": about.body_example}}}
+        content: dict[str, Any] = {
+            "schema": refer_to(about.body),
+            "examples": {"default": {"value": about.body_example}},
+        }
         media_type = "application/merge-patch+json" if about.method == "PATCH" else "application/json"
         entry["requestBody"] = {"required": True, "content": {"application/json": content, media_type: content}}
     entry["responses"] = _build_answers(about) | _build_refusals(about, public_url)
@@ -246,8 +235,9 @@ def _build_parameters(about: Operation) -> list[dict[str, Any]]:
     if about.query is not None:
         schema = about.query.model_json_schema(by_alias=True, mode="validation")
         definitions: dict[str, Any] = schema.get("$defs", {})
+        described = {info.alias or name: _find_description(info) for name, info in about.query.model_fields.items()}
         for name, field in schema.get("properties", {}).items():
-            parameter = _build_query_parameter(name, _flatten(field, definitions))
+            parameter = _build_query_parameter(name, described[name], _flatten(field, definitions))
             if name == "seconds" and about.shape == "stream":
                 parameter["example"] = 5  # who tries it out does not want to wait for an hour
             parameters.append(parameter)
@@ -282,8 +272,16 @@ def _flatten(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, An
     return {key: value for key, value in flat.items() if key != "title"}
 
 
-def _build_query_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    description = schema.pop("description", f"Only rows with this {name}.")
+def _find_description(field: FieldInfo) -> str | None:
+    """What the field says, or its value where that is not null; pydantic's schemas lose the latter for some types."""
+    options: list[Any] = [note for option in get_args(field.annotation) for note in getattr(option, "__metadata__", ())]
+    texts = [note.description for note in (field, *options) if isinstance(note, FieldInfo)]
+    return next((text for text in texts if text), None)
+
+
+def _build_query_parameter(name: str, text: str | None, schema: dict[str, Any]) -> dict[str, Any]:
+    description = text or schema.pop("description", f"Only rows with this {name}.")
+    schema.pop("description", None)
     if name in ("type", "relationshipType"):
         schema.pop("examples", None)
     return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
@@ -314,7 +312,7 @@ def _build_answers(about: Operation) -> dict[str, Any]:
 
 
 def _build_answer(about: Operation) -> dict[str, Any]:
-    schema = _ref(about.answer) if about.answer is not None else {"type": "object"}
+    schema = refer_to(about.answer) if about.answer is not None else {"type": "object"}
     example = about.answer_example
     if about.shape == "stream":
         return _build_stream(about)
@@ -342,12 +340,19 @@ def _list_headers(about: Operation) -> list[str]:
     return headers + (["Deprecation", "Sunset"] if about.deprecated is not None else [])
 
 
+def _list_used_headers(paths: dict[str, dict[str, Any]]) -> set[str]:
+    answers = [
+        answer for methods in paths.values() for about in methods.values() for answer in about["responses"].values()
+    ]
+    return {name for answer in answers for name in answer.get("headers", {})}
+
+
 def _build_stream(about: Operation) -> dict[str, Any]:
     """Described by one of its rows as text, since a schema speaks of a whole body."""
     line = json.dumps(about.answer_example, ensure_ascii=False, separators=(",", ":"))
     tail = about.media_type == "text/event-stream"
     text = f"id: {about.answer_example['_id']}\ndata: {line}\n\n" if tail else f"{line}\n"
-    name = _schema_name(about.answer) if about.answer is not None else "object"
+    name = name_schema(about.answer) if about.answer is not None else "object"
     form = "Server-sent events whose data is" if tail else "Lines, each"
     return {
         "description": f"{form} a JSON document of the schema `{name}`.",
@@ -375,63 +380,3 @@ def _build_refusals(about: Operation, public_url: str) -> dict[str, Any]:
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}},
         }
     return refusals
-
-
-def _ref(model: type[BaseModel]) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{_schema_name(model)}"}
-
-
-def _schema_name(model: type[BaseModel]) -> str:
-    """The contract's names: things are entities there, and nowhere else."""
-    name = model.__name__.removesuffix("Fields")
-    return name.replace("Thing", "Entity").replace("Knowledge", "Document")
-
-
-def _build_schemas(operations: Sequence[Operation]) -> dict[str, Any]:
-    bodies = {about.body for about in operations if about.body is not None}
-    answers = {about.answer for about in operations if about.answer is not None}
-    wanted = [(model, "validation") for model in bodies] + [(model, "serialization") for model in answers]
-    wanted.sort(key=lambda pair: pair[0].__name__)
-    mapping, definitions = models_json_schema(wanted, by_alias=True)  # pyright: ignore[reportArgumentType]
-    names: dict[str, str] = {
-        str(reference["$ref"]).rsplit("/", 1)[1]: _schema_name(cast("type[BaseModel]", model))
-        for (model, _), reference in mapping.items()
-    }
-    defined: dict[str, Any] = definitions.get("$defs", {})
-    schemas = {names.get(name, name): _rename(schema, names) for name, schema in defined.items()}
-    _close_vocabulary(schemas)
-    schemas["Problem"] = _PROBLEM
-    schemas["Pagination"] = {
-        "type": "object",
-        "required": ["nextCursor", "hasMore"],
-        "properties": {
-            "nextCursor": {"type": ["string", "null"], "description": "Send it as `cursor` for the next page."},
-            "hasMore": {"type": "boolean"},
-        },
-    }
-    return dict(sorted(schemas.items()))
-
-
-def _rename(value: Any, names: dict[str, str]) -> Any:
-    if isinstance(value, dict):
-        items: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
-        renamed = {key: _rename(item, names) for key, item in items.items()}
-        if isinstance(renamed.get("$ref"), str):
-            name = renamed["$ref"].rsplit("/", 1)[1]
-            renamed["$ref"] = f"#/components/schemas/{names.get(name, name)}"
-        if isinstance(renamed.get("title"), str):
-            renamed.pop("title")
-        return renamed
-    if isinstance(value, list):
-        return [_rename(item, names) for item in value]  # pyright: ignore[reportUnknownVariableType]
-    return value
-
-
-def _close_vocabulary(schemas: dict[str, Any]) -> None:
-    """The types a request may name are closed sets, which the vocabulary knows and the input models do not."""
-    generic = [name for name, kind in THING_TYPES.items() if not kind.is_managed]
-    for name in ("EntityCreate", "BatchCreate"):
-        schemas[name]["properties"]["type"]["enum"] = generic
-    relations = [name for name, kind in CONNECTION_TYPES.items() if not kind.is_managed]
-    schemas["ConnectionCreate"]["properties"]["relationshipType"]["enum"] = relations
-    schemas["GroupCreate"]["properties"]["type"]["enum"] = list(GROUP_TYPES)

@@ -5,7 +5,8 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from api import examples
-from api.operations import Call, FastAnswer, FastCall, NoBody, NoQuery, encode_answer, operation
+from api.answers import encode_answer
+from api.operations import Call, FastAnswer, FastCall, NoBody, NoQuery, operation
 from ontology.credentials import Credential
 from ontology.groups import count_sub_groups
 from ontology.ids import GroupId, ThingId, encode_id
@@ -20,6 +21,8 @@ _UNLIMITED = -1
 
 
 class OrganisationName(BaseModel):
+    """The organisation, by its names."""
+
     id: GroupId = Field(alias="_id")
     name: str
     handle: str
@@ -27,11 +30,15 @@ class OrganisationName(BaseModel):
 
 
 class GroupName(BaseModel):
+    """The group the key reaches from."""
+
     id: GroupId = Field(alias="_id")
     name: str
 
 
 class KeyName(BaseModel):
+    """The key, as the keys page shows it."""
+
     id: ThingId = Field(alias="_id")
     name: str
     prefix: str
@@ -40,6 +47,8 @@ class KeyName(BaseModel):
 
 
 class ActorName(BaseModel):
+    """Who acts."""
+
     id: str = Field(alias="_id")
     type: str
 
@@ -175,7 +184,7 @@ async def get_quota(call: Call[NoBody, NoQuery]) -> dict[str, Any]:
     tag=_TAG,
     scope=None,
     answer=Vocabulary,
-    tagged=True,
+    has_tag=True,
     answer_example={"counts": {}, "thingTypes": [], "connectionTypes": [], "eventTypes": []},
 )
 async def get_ontology(call: Call[NoBody, NoQuery]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.actors import Actor
-from ontology.connections import Connection
+from ontology.connection_rows import Connection
 from ontology.errors import Flaw, InvalidRequest, PreconditionFailed
 from ontology.groups import Group
 from ontology.knowledge_items import KnowledgeItem

@@ -24,6 +24,7 @@ from api import (
     organisation,
     people,
     troubleshooting,
+    usage,
 )
 from api.openapi import build_document
 from api.operations import find_operations
@@ -46,6 +47,7 @@ operation_handlers: list[HTTPRouteHandler] = [
     *api_keys.handlers,
     *applications.handlers,
     *leaks.handlers,
+    *usage.handlers,
 ]
 
 

@@ -57,15 +57,21 @@ class RunningProgram:
             wait_until(lambda: redis.xlen(STREAM) == 0, "the request log does not get empty", SETTLE_SECONDS_MAX)
 
     def wait_indexed(self) -> None:
-        """Wait until every document can be found."""
+        """Wait until every document can be found, and searches are answered."""
         query = "SELECT count(*) FROM knowledge_items WHERE knowledge_type = 'document' AND indexed_version < version"
 
         def is_indexed() -> bool:
+            if not self._is_searchable():
+                return False
             with self.owner_connection() as connection:
                 connection.execute("SELECT set_config('app.duty', 'indexing', true)")
                 return connection.execute(query).fetchone() == (0,)
 
         wait_until(is_indexed, "documents stay without an index", 20 * SETTLE_SECONDS_MAX)
+
+    def _is_searchable(self) -> bool:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health/ready", timeout=30) as answer:
+            return json.load(answer)["parts"]["search"]
 
 
 def wait_until(condition: Callable[[], bool], complaint: str, seconds: float) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from knowledge.errors import KnowledgeFailed, SearchUnavailable
+from knowledge.errors import IndexBuilding, KnowledgeFailed, SearchUnavailable
 from knowledge.protocol import (
     FrameInvalid,
     IndexedDocument,
@@ -42,7 +42,11 @@ class KnowledgeClient:
         self._connecting = asyncio.Lock()
 
     async def search(self, request: SearchRequest) -> list[RankedDocument]:
-        """The best documents within the scope, best first."""
+        """The best documents within the scope, best first.
+
+        Raises:
+            IndexBuilding: the index is not whole yet.
+        """
         return read_ranked(await self._call("search", search_message(request), SEARCH_TIMEOUT_SECONDS))
 
     async def put(self, documents: Sequence[IndexedDocument]) -> None:
@@ -57,12 +61,17 @@ class KnowledgeClient:
         held: dict[str, int] = await self._call("versions", {}, WRITE_TIMEOUT_SECONDS)
         return {UUID(document_id): version for document_id, version in held.items()}
 
-    async def stats(self) -> Stats:
-        return Stats(**await self._call("stats", {}, SEARCH_TIMEOUT_SECONDS))
+    async def mark_whole(self, index_id: str) -> None:
+        """Let searches be answered from now on, unless the index has begun anew since it had this id."""
+        await self._call("mark_whole", {"index_id": index_id}, WRITE_TIMEOUT_SECONDS)
 
-    async def ping(self) -> None:
-        """Return when the process is there and ready to answer."""
-        await self._call("ping", {}, SEARCH_TIMEOUT_SECONDS)
+    async def stats(self) -> Stats:
+        """What is held now; waits for what is being written."""
+        return Stats(**await self._call("stats", {}, WRITE_TIMEOUT_SECONDS))
+
+    async def ping(self) -> bool:
+        """Return when the process is there: whether the index is whole, so that searches are answered."""
+        return bool(await self._call("ping", {}, SEARCH_TIMEOUT_SECONDS))
 
     async def close(self) -> None:
         if self._connection is not None:
@@ -135,6 +144,8 @@ class _Connection:
         match message.get("error"):
             case None:
                 answer.set_result(message["result"])
+            case "incomplete":
+                answer.set_exception(IndexBuilding())
             case "unavailable":
                 answer.set_exception(ConnectionError("the index is not available"))
             case reason:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Protocol
 from uuid import UUID
 
-from knowledge.index.interface import Index, Point, document_point_id
+from knowledge.index.interface import Index, IndexIncomplete, Point, document_point_id
 from knowledge.protocol import IndexedDocument, IndexedPassage, RankedDocument, SearchRequest, Stats
 from knowledge.queries import Query, read_query
 from knowledge.ranking import rank
@@ -52,13 +52,20 @@ class Engine:
         self._untidy_points = 0
 
     def search(self, request: SearchRequest) -> list[RankedDocument]:
-        """The documents that answer best, within the scope."""
+        """The documents that answer best, within the scope.
+
+        Raises:
+            IndexIncomplete: nobody has said yet that the index is whole.
+        """
+        self._require_whole()
         with self._idle:
             self._searching += 1
             self._searches += 1
         try:
             query = read_query(request.query)
-            return rank(self._index, query, self._embed(query, request.scope.org_id), request)
+            found = rank(self._index, query, self._embed(query, request.scope.org_id), request)
+            self._require_whole()
+            return found
         finally:
             with self._idle:
                 self._searching -= 1
@@ -87,9 +94,24 @@ class Engine:
         """What is held, for whoever compares it with the database."""
         return self._index.versions()
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether searches are answered."""
+        return self._index.is_whole
+
+    def mark_whole(self, index_id: str) -> None:
+        """Answer searches from now on, unless another index has begun since."""
+        with self._writing:
+            if self._index.index_id == index_id:
+                self._index.mark_whole()
+
     def stats(self) -> Stats:
+        """What is held now; an index that was taken away has begun anew."""
+        with self._writing:
+            self._index.look_again()
         return Stats(
             index_id=self._index.index_id,
+            whole=self._index.is_whole,
             model=self._embedder.name,
             points=self._index.count(),
             embedded_texts=self._embedded_texts,
@@ -99,6 +121,11 @@ class Engine:
     def close(self) -> None:
         with self._writing:
             self._index.close()
+
+    def _require_whole(self) -> None:
+        """Asked before and after a search: the index may have begun anew in between."""
+        if not self._index.is_whole:
+            raise IndexIncomplete
 
     def _embed(self, query: Query, owner: UUID) -> list[float]:
         return _mean([self._embedder.embed_query(text, owner) for text in query.texts])

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -130,6 +131,22 @@ async def reconcile(engine: AsyncEngine, client: KnowledgeClient) -> int:
     if stray:
         await client.delete(stray)
     return len(behind)
+
+
+async def is_caught_up(engine: AsyncEngine, since: datetime) -> bool:
+    """Whether the platform's documents are there and indexed, and everything that was pending at a time is.
+
+    What came later does not count: an installation that never stops writing would never be caught up.
+    """
+    of_platform = col(KnowledgeItem.org_id) == PLATFORM_ORG_ID
+    is_pending = col(KnowledgeItem.indexed_version) < col(KnowledgeItem.version)
+    counted = is_pending & (of_platform | (col(KnowledgeItem.updated_at) <= since))
+    query = select(func.count().filter(of_platform), func.count().filter(counted)).where(
+        col(KnowledgeItem.knowledge_type) == "document"
+    )
+    async with _duty(engine) as session:
+        stored, waiting = (await session.exec(query)).one()
+    return stored > 0 and waiting == 0
 
 
 async def _claim(engine: AsyncEngine, limit: int) -> tuple[list[DocumentSource], dict[UUID, int]]:

@@ -75,6 +75,7 @@ class Stats:
     """What the knowledge process holds and has done since it started."""
 
     index_id: str
+    whole: bool
     model: str
     points: int
     embedded_texts: int

@@ -64,7 +64,7 @@ async def search(
     ``kinds`` narrows to some kinds of document; ``group_id`` to the documents of one group and those below it.
 
     Raises:
-        SearchUnavailable: the knowledge process does not answer in time.
+        SearchUnavailable: the knowledge process does not answer in time, or (``IndexBuilding``) from no whole index.
     """
     if not query.strip():
         return []

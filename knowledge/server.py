@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from knowledge.engine import Engine, lower_priority
-from knowledge.index.interface import IndexUnavailable
+from knowledge.index.interface import IndexIncomplete, IndexUnavailable
 from knowledge.protocol import FrameInvalid, encode_frame, read_frame, read_put, read_search
 
 logger = logging.getLogger(__name__)
@@ -79,6 +79,8 @@ class KnowledgeServer:
         answer: dict[str, Any] = {"id": message.get("id")}
         try:
             answer["result"] = await self._perform(message)
+        except IndexIncomplete:
+            answer["error"] = "incomplete"
         except IndexUnavailable:
             logger.warning("the index does not answer")
             answer["error"] = "unavailable"
@@ -104,10 +106,12 @@ class KnowledgeServer:
             case "versions":
                 held = await self._run(self._writing, engine.versions)
                 return {str(document_id): version for document_id, version in held.items()}
+            case "mark_whole":
+                return await self._run(self._writing, lambda: engine.mark_whole(message["index_id"]))
             case "stats":
-                return asdict(await self._run(self._reading, engine.stats))
+                return asdict(await self._run(self._writing, engine.stats))
             case "ping":
-                return None
+                return engine.is_whole
             case _:
                 raise FrameInvalid("no such operation")
 

@@ -14,7 +14,8 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.actors import Actor
-from ontology.connections import Connection, add_connection, end_columns
+from ontology.connection_rows import Connection, end_columns
+from ontology.connections import add_connection
 from ontology.database import whole_organisation
 from ontology.errors import Conflict, Flaw, InvalidRequest, NotFound
 from ontology.events import record_event

@@ -14,7 +14,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.actors import Actor
-from ontology.connections import Connection
+from ontology.connection_rows import Connection
 from ontology.errors import Flaw, InvalidRequest, NotFound, SystemEvent
 from ontology.events import Event
 from ontology.groups import Group, get_active_group

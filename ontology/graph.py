@@ -16,7 +16,7 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.actors import Actor
-from ontology.connections import END_KINDS, Connection, holds_at, touches
+from ontology.connection_rows import END_KINDS, Connection, holds_at, touches
 from ontology.database import run_sql
 from ontology.errors import NotFound
 from ontology.groups import Group

@@ -8,7 +8,8 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.actors import Actor
-from ontology.connections import Connection, add_connection, end_columns
+from ontology.connection_rows import Connection, end_columns
+from ontology.connections import add_connection
 from ontology.database import state, state_actor
 from ontology.errors import Conflict, Flaw, InvalidRequest, NotFound
 from ontology.groups import Group, find_ancestor_ids, get_active_group

@@ -14,7 +14,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.accounts import close_sessions_of
 from ontology.actors import Actor
-from ontology.connections import Connection, add_connection
+from ontology.connection_rows import Connection
+from ontology.connections import add_connection
 from ontology.database import lock_for_count
 from ontology.errors import Conflict, Flaw
 from ontology.events import record_event

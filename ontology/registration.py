@@ -8,7 +8,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.accounts import create_account, normalise_email
 from ontology.actors import Actor, owner_actor
-from ontology.connections import Connection, add_connection, end_columns
+from ontology.connection_rows import Connection, end_columns
+from ontology.connections import add_connection
 from ontology.database import state_actor
 from ontology.errors import Conflict, Flaw
 from ontology.events import record_event

@@ -9,7 +9,7 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.actors import Actor
-from ontology.connections import Connection
+from ontology.connection_rows import Connection
 from ontology.database import run_sql
 from ontology.events import Event
 from ontology.things import Thing

@@ -15,6 +15,7 @@ from pathlib import Path
 from shutil import rmtree
 from time import monotonic, sleep
 
+import httpx
 import psycopg
 from psycopg import sql
 from redis import Redis
@@ -38,6 +39,8 @@ from portal.local_secrets import load_or_make_secrets
 
 TEMPLATE_DATABASE = "template_one"
 START_SECONDS = 90
+# Every page is embedded on what the machine has left.
+INDEXING_SECONDS = 600
 STOP_SECONDS = 60
 
 # What belongs to the operator's shell, not to a test.
@@ -168,6 +171,16 @@ class RunningPortal:
     def output(self) -> list[str]:
         """The lines it has printed so far, on both outputs."""
         return self.output_file.read_text(errors="replace").splitlines(keepends=True)
+
+    def wait_searchable(self) -> None:
+        """Wait until the index is whole; a test that may be the first to wait allows for it in its timeout."""
+        address = f"{self.base_url}/health/ready"
+
+        def is_searchable() -> bool:
+            answer = httpx.get(address, timeout=30)
+            return answer.status_code == 200 and answer.json()["parts"]["search"]
+
+        wait_for(is_searchable, INDEXING_SECONDS)
 
     def register(self, name: str = "Acme", email: str = "", plan: str = "enterprise") -> dict[str, str]:
         """Register an organisation at the command line: `organisationId`, `key` and more."""

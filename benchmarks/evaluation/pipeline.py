@@ -35,6 +35,7 @@ def build(judged_set: JudgedSet, splitter: Splitter, embedder: CachedEmbedder, d
     documents = [splitter.prepare(source).indexed for source in judged_set.documents]
     for start in range(0, len(documents), DOCUMENTS_PER_PUT):
         engine.put(documents[start : start + DOCUMENTS_PER_PUT])
+    engine.mark_whole(engine.stats().index_id)
     return engine
 
 

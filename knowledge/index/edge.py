@@ -1,7 +1,8 @@
 """The index embedded in this process: Qdrant Edge, one shard in one directory, owned by one process.
 
-Beside the shard lies a manifest that says what the shard was made for. When schema or model differ, or the
-shard cannot be opened, it is thrown away and begun anew with another ``index_id``: all is in the database.
+Beside the shard lies a manifest that says what the shard was made for, and whether it is whole. When schema or model
+differ, or the shard cannot be opened, it is thrown away and begun anew with another ``index_id``: all is in the
+database.
 """
 
 import fcntl
@@ -10,6 +11,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -51,8 +53,17 @@ from knowledge.index.sparse import point_words, query_words
 
 logger = logging.getLogger(__name__)
 
+MANIFEST = "manifest.json"
 SCROLL_POINTS = 1_000
 _HYDRATION_KEYS = PayloadSelector.Include(["document_id", "passage_id"])
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What the manifest says beside what the shard was made for."""
+
+    index_id: str
+    whole: bool = False
 
 
 class EdgeIndex:
@@ -65,15 +76,32 @@ class EdgeIndex:
             IndexUnavailable: another process owns the directory.
         """
         self._filters = FilterBuilder(qdrant_edge, lambda ids: HasIdCondition(point_ids=set(ids)))
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._directory = directory
+        self._wanted: dict[str, Any] = {"schema": SCHEMA_VERSION, "model": model, "dimensions": dimensions}
         self._lock = _lock_directory(directory)
-        wanted: dict[str, Any] = {"schema": SCHEMA_VERSION, "model": model, "dimensions": dimensions}
-        opened = _open_existing(directory, wanted)
-        self._index_id, self._shard = opened or _begin(directory, wanted)
+        self._manifest, self._shard = _open_existing(directory, self._wanted) or _begin(directory, self._wanted)
 
     @property
     def index_id(self) -> str:
-        return self._index_id
+        return self._manifest.index_id
+
+    @property
+    def is_whole(self) -> bool:
+        return self._manifest.whole
+
+    def mark_whole(self) -> None:
+        self._shard.flush()
+        self._manifest = replace(self._manifest, whole=True)
+        _write_manifest(self._directory, self._wanted, self._manifest)
+
+    def look_again(self) -> None:
+        """The files of a removed directory would serve on until the process ends, and then be gone."""
+        if (self._directory / MANIFEST).exists():
+            return
+        logger.error("the index in %s is gone and is begun anew", self._directory)
+        os.close(self._lock)
+        self._lock = _lock_directory(self._directory)
+        self._manifest, self._shard = _begin(self._directory, self._wanted)
 
     def upsert(self, points: Sequence[Point]) -> None:
         if points:
@@ -153,6 +181,7 @@ class EdgeIndex:
 
 
 def _lock_directory(directory: Path) -> int:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -162,26 +191,26 @@ def _lock_directory(directory: Path) -> int:
     return lock
 
 
-def _open_existing(directory: Path, wanted: Mapping[str, Any]) -> tuple[str, EdgeShard] | None:
+def _open_existing(directory: Path, wanted: Mapping[str, Any]) -> tuple[Manifest, EdgeShard] | None:
     """The shard that is there, if it was made for what is wanted and can be opened."""
     try:
-        manifest = json.loads((directory / "manifest.json").read_text())
-        index_id = str(manifest.pop("index_id"))
+        made_for = json.loads((directory / MANIFEST).read_text())
+        manifest = Manifest(str(made_for.pop("index_id")), bool(made_for.pop("whole", False)))
     except (OSError, ValueError, KeyError, AttributeError):
         return None
-    if manifest != wanted:
+    if made_for != wanted:
         return None
     try:
-        return index_id, EdgeShard.load(str(directory / "shard"))
+        return manifest, EdgeShard.load(str(directory / "shard"))
     except Exception:  # the engine raises plain Exception, whatever is wrong with its files
         logger.exception("the index in %s cannot be opened and is begun anew", directory)
         return None
 
 
-def _begin(directory: Path, wanted: Mapping[str, Any]) -> tuple[str, EdgeShard]:
+def _begin(directory: Path, wanted: Mapping[str, Any]) -> tuple[Manifest, EdgeShard]:
     """A new shard; its manifest is written last, so one that was begun halfway is begun again."""
-    manifest, path = directory / "manifest.json", directory / "shard"
-    manifest.unlink(missing_ok=True)
+    path = directory / "shard"
+    (directory / MANIFEST).unlink(missing_ok=True)
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(mode=0o700)
     sparse = {name: EdgeSparseVectorParams(modifier=Modifier.Idf) for name in (PASSAGE_WORDS, DOCUMENT_WORDS)}
@@ -190,11 +219,15 @@ def _begin(directory: Path, wanted: Mapping[str, Any]) -> tuple[str, EdgeShard]:
     for key, kind in PAYLOAD_INDEXES.items():
         shard.update(UpdateOperation.create_field_index(key, KeywordIndexParams(is_tenant=kind == "tenant")))
     shard.flush()
-    index_id = str(uuid4())
+    manifest = Manifest(str(uuid4()))
+    _write_manifest(directory, wanted, manifest)
+    return manifest, shard
+
+
+def _write_manifest(directory: Path, wanted: Mapping[str, Any], manifest: Manifest) -> None:
     draft = directory / "manifest.new"
-    draft.write_text(json.dumps({**wanted, "index_id": index_id}))
-    draft.replace(manifest)
-    return index_id, shard
+    draft.write_text(json.dumps({**wanted, **asdict(manifest)}))
+    draft.replace(directory / MANIFEST)
 
 
 def _to_edge(point: Point) -> qdrant_edge.Point:

@@ -34,6 +34,10 @@ class IndexUnavailable(Exception):
     """The index cannot answer now: locked by another process, away, or damaged."""
 
 
+class IndexIncomplete(Exception):
+    """The index is still being filled for the first time; half an index must not pass for a whole one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """One entry of the index: a passage (with ``vector``) or a document as a whole (with ``names``).
@@ -103,6 +107,19 @@ class Index(Protocol):
     @property
     def index_id(self) -> str:
         """Changes whenever the index begins anew, empty; whoever fills it compares."""
+        ...
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has once held everything; kept with the index, so a restart changes nothing."""
+        ...
+
+    def mark_whole(self) -> None:
+        """Say that it holds everything."""
+        ...
+
+    def look_again(self) -> None:
+        """Notice what others did to what is stored: where it is gone, the index begins anew."""
         ...
 
     def upsert(self, points: Sequence[Point]) -> None:

@@ -1,7 +1,7 @@
 """The index on a Qdrant server.
 
 The collection's name carries schema and model, so another model fills another collection beside it; its
-metadata carries the ``index_id``.
+metadata carries the ``index_id``, and whether it is whole.
 """
 
 import re
@@ -56,11 +56,24 @@ class ServerIndex:
             )
         slug = re.sub(r"[^a-z0-9]+", "-", model.lower())
         self._collection = f"knowledge-{SCHEMA_VERSION}-{slug}-{dimensions}"
-        self._index_id = self._answer(lambda: self._prepare(dimensions))
+        self._dimensions = dimensions
+        self._index_id, self._is_whole = self._answer(self._prepare)
 
     @property
     def index_id(self) -> str:
         return self._index_id
+
+    @property
+    def is_whole(self) -> bool:
+        return self._is_whole
+
+    def mark_whole(self) -> None:
+        metadata = {"index_id": self._index_id, "whole": True}
+        self._answer(lambda: self._client.update_collection(self._collection, metadata=metadata))
+        self._is_whole = True
+
+    def look_again(self) -> None:
+        self._index_id, self._is_whole = self._answer(self._prepare)
 
     def upsert(self, points: Sequence[Point]) -> None:
         if points:
@@ -132,18 +145,18 @@ class ServerIndex:
         except (ApiException, OSError) as error:
             raise IndexUnavailable("the vector index does not answer") from error
 
-    def _prepare(self, dimensions: int) -> str:
+    def _prepare(self) -> tuple[str, bool]:
         if not self._client.collection_exists(self._collection):
-            self._create(dimensions)
-        config = self._client.get_collection(self._collection).config
-        return str((config.metadata or {}).get("index_id", self._collection))
+            self._create()
+        metadata = self._client.get_collection(self._collection).config.metadata or {}
+        return str(metadata.get("index_id", self._collection)), bool(metadata.get("whole", False))
 
-    def _create(self, dimensions: int) -> None:
+    def _create(self) -> None:
         idf = models.SparseVectorParams(modifier=models.Modifier.IDF)
         try:
             self._client.create_collection(
                 self._collection,
-                vectors_config={DENSE: models.VectorParams(size=dimensions, distance=models.Distance.COSINE)},
+                vectors_config={DENSE: models.VectorParams(size=self._dimensions, distance=models.Distance.COSINE)},
                 sparse_vectors_config={PASSAGE_WORDS: idf, DOCUMENT_WORDS: idf},
                 metadata={"index_id": str(uuid4())},
             )

@@ -15,6 +15,7 @@ from portal.pages import (
     search,
     start,
     troubleshooting,
+    usage,
 )
 
 page_handlers = [
@@ -30,6 +31,7 @@ page_handlers = [
     *documents.handlers,
     *members.handlers,
     *start.handlers,
+    *usage.handlers,
     *gallery.handlers,
     *crawlers.handlers,
 ]

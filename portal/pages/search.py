@@ -8,6 +8,7 @@ from litestar import Request, Response, get
 from markupsafe import Markup, escape
 
 from api.problems import RETRY_SECONDS
+from knowledge.errors import IndexBuilding
 from knowledge.highlights import mark_words
 from knowledge.search import Hit, search
 from ontology.actors import anonymous_actor
@@ -42,25 +43,32 @@ class ResultGroup:
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
-    """`available` is false while the search cannot answer. The groups stand in the order of their best hit."""
+    """The groups stand in the order of their best hit. Without an answer `retry_seconds` says when to ask again, and
+    `building` that the index is not whole yet."""
 
     query: str
-    available: bool
-    groups: tuple[ResultGroup, ...]
-    total: int
+    groups: tuple[ResultGroup, ...] = ()
+    total: int = 0
+    retry_seconds: int | None = None
+    building: bool = False
+
+    @property
+    def available(self) -> bool:
+        return self.retry_seconds is None
 
 
 async def find_results(visitor: Visitor, query: str, limit: int) -> SearchPage:
     """What the visitor may see, grouped by kind."""
     if not query:
-        return SearchPage("", True, (), 0)
+        return SearchPage("")
     actor = visitor.signed_in.actor if visitor.signed_in else anonymous_actor()
     try:
         async with open_transaction(visitor.services.engine, actor) as session:
             hits = await search(session, actor, visitor.services.knowledge, query, limit=limit)
-    except SearchUnavailable:
-        return SearchPage(query, False, (), 0)
-    return SearchPage(query, True, _group(hits, query), len(hits))
+    except SearchUnavailable as refusal:
+        retry_seconds = refusal.retry_after_seconds or RETRY_SECONDS
+        return SearchPage(query, retry_seconds=retry_seconds, building=isinstance(refusal, IndexBuilding))
+    return SearchPage(query, _group(hits, query), len(hits))
 
 
 @get("/search", opt={"public": True})
@@ -68,8 +76,8 @@ async def search_page(request: Request[Any, Any, Any]) -> Response[str]:
     visitor = await read_visitor(request)
     page = await find_results(visitor, _read_query(request), PAGE_HITS)
     answer = render("search.html", visitor.site, page, status=200 if page.available else 503)
-    if not page.available:
-        answer.headers["retry-after"] = str(RETRY_SECONDS)
+    if page.retry_seconds is not None:
+        answer.headers["retry-after"] = str(page.retry_seconds)
     return answer
 
 

@@ -7,9 +7,10 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser import PASSWORD, Visit, visit
-from tests.parts import RunningPortal, wait_for
+from tests.parts import INDEXING_SECONDS, RunningPortal
 from tests.program import eventually
 
+pytestmark = pytest.mark.timeout(300 + INDEXING_SECONDS)
 ABOUT_DEAD_KEYS = "/docs/guides/revoked-and-expired-keys"
 QUESTION = "my key stopped working"
 
@@ -17,12 +18,7 @@ QUESTION = "my key stopped working"
 @pytest.fixture(scope="module")
 def portal(running_portal: RunningPortal) -> RunningPortal:
     """The program, as soon as its search answers."""
-
-    def search_answers() -> bool:
-        found = httpx.get(f"{running_portal.base_url}/search", params={"q": QUESTION}, timeout=30)
-        return found.status_code == 200 and ABOUT_DEAD_KEYS in found.text
-
-    wait_for(search_answers, seconds=90)
+    running_portal.wait_searchable()
     return running_portal
 
 

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Browser, StorageState
 
 from tests.browser import Visit, visit
-from tests.parts import RunningPortal
+from tests.parts import INDEXING_SECONDS, RunningPortal
 
 PHONE, TABLET, DESK = (390, 844), (820, 1180), (1440, 900)
 # Up to here Web Vitals calls a page stable; a busy machine may show some of it before all of it has been read.
@@ -33,7 +33,7 @@ PUBLIC = (
     "/patterns",
     "/no-such-page",
 )
-MEMBERS = ("/", "/start", "/keys", "/documents", "/reference/createApiKey", "/no-such-page")
+MEMBERS = ("/", "/start", "/keys", "/usage", "/documents", "/reference/createApiKey", "/no-such-page")
 # Two frames, and the end of what the change of colours has started; what was stopped half-way never tells its end.
 SETTLED = """() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))
     .then(() => document.getAnimations().forEach((animation) => {
@@ -61,8 +61,11 @@ async def member(browser: Browser, running_portal: RunningPortal) -> AsyncIterat
         yield await window.page.context.storage_state()
 
 
+@pytest.mark.timeout(300 + INDEXING_SECONDS)
 @pytest.mark.parametrize("path", PUBLIC)
 async def test_page_is_sound_for_a_visitor(browser: Browser, running_portal: RunningPortal, path: str) -> None:
+    if path.startswith("/search?"):
+        running_portal.wait_searchable()
     async with visit(browser, running_portal.base_url) as window:
         assert await _flaws(window, path) == []
 

@@ -19,8 +19,9 @@ import pytest
 
 from knowledge.markdown import code_samples
 from tests.documentation import DocumentationPage, documentation_pages
-from tests.parts import RunningPortal
+from tests.parts import INDEXING_SECONDS, RunningPortal
 
+pytestmark = pytest.mark.timeout(300 + INDEXING_SECONDS)
 SCRIPT_SECONDS = 60
 SCRIPTS_AT_ONCE = 3
 LANGUAGES = {"curl": "bash", "Python": "python"}
@@ -60,6 +61,7 @@ def finished_scripts(
     request: pytest.FixtureRequest, running_portal: RunningPortal, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
     """The scripts of the selected cases, a few at a time; each page with a key of its own organisation."""
+    running_portal.wait_searchable()
     selected = [case for item in request.session.items if (case := find_case(item)) is not None]
     pool = ThreadPoolExecutor(SCRIPTS_AT_ONCE)
     keys: dict[str, Future[str]] = {}

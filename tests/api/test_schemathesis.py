@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.parts import RunningPortal
+from tests.parts import INDEXING_SECONDS, RunningPortal
 
 HERE = Path(__file__).parent
 CASES_MIN = 2_000
@@ -18,8 +18,9 @@ LEFT_OUT = 2
 RUN_SECONDS = 900
 
 
-@pytest.mark.timeout(RUN_SECONDS + 60)
+@pytest.mark.timeout(RUN_SECONDS + INDEXING_SECONDS)
 def test_every_case_gets_a_documented_answer_and_none_a_5xx(running_portal: RunningPortal, tmp_path: Path) -> None:
+    running_portal.wait_searchable()
     key = running_portal.register("Schemathesis", plan="enterprise")["key"]
     before = len(running_portal.output)
     finished = run_schemathesis(running_portal.base_url, key, tmp_path / "report.json")

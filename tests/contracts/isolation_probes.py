@@ -3,7 +3,7 @@
 import json
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cache
@@ -111,6 +111,8 @@ def lists() -> list[Attempt]:
         found.append(replace(plain, query=plain.query | ({"limit": "1000"} if "limit" in names else {})))
         if "includeDeleted" in names:
             found.append(replace(found[-1], query=found[-1].query | {"includeDeleted": "true"}))
+        if "expand" in names:
+            found.append(replace(found[-1], query=found[-1].query | {"expand": "connections", "totalCount": "true"}))
         if "q" in names:
             found.append(replace(plain, query={"q": "canary"}))
     return found
@@ -180,13 +182,16 @@ def fill(attempt: Attempt, ids: dict[str, str], except_for: Slot | None = None) 
     return attempt
 
 
-async def find_leaks(world: World, caller: Caller, victims: list[Belongings]) -> dict[str, list[str]]:
-    """Send every probe; what an answer tells that it must not, by the slot or list that told it."""
+async def find_leaks(
+    world: World, caller: Caller, victims: list[Belongings], operations: Collection[str] = ()
+) -> dict[str, list[str]]:
+    """Send every probe, or those of some operations; what an answer tells that it must not, by who told it."""
     leaks: dict[str, list[str]] = {}
-    for attempt in lists():
+    for attempt in [each for each in lists() if not operations or each.operation in operations]:
         leaks[f"{attempt.operation} {attempt.query}"] = await _probe_list(caller, attempt, victims)
     # Without walls archiving a victim above the attacker's own group ends the attack, so it comes last.
-    for slot in sorted(slots(), key=lambda slot: slot.operation == "archiveGroup"):
+    wanted = [slot for slot in slots() if not operations or slot.operation in operations]
+    for slot in sorted(wanted, key=lambda slot: slot.operation == "archiveGroup"):
         ready = fill(
             attempts()[slot.operation], await own_ids(world.root_key, world.mine.group_id, slot.operation), slot
         )

@@ -32,6 +32,7 @@ PORTAL_PATHS = {
     "/troubleshoot",
     "/join",
     "/start",
+    "/usage",
     "/openapi.json",
     "/health/live",
     "/health/ready",

@@ -10,6 +10,7 @@ import pytest
 import schemathesis
 from jsonschema_rs import ValidationError
 
+from api.field_descriptions import COMMON_FIELDS, FIELDS
 from api.openapi import list_errors
 from api.operations import Operation, find_operations
 from api.routes import operation_handlers
@@ -102,6 +103,41 @@ def _references(value: Any) -> Iterator[str]:
             yield from _references(item)
 
 
+def test_every_schema_and_field_is_described() -> None:
+    for name, schema in DOCUMENT["components"]["schemas"].items():
+        assert schema.get("description"), name
+        for field, about in schema.get("properties", {}).items():
+            assert "$ref" in about or about.get("description"), f"{name}.{field}"
+        for field in schema.get("required", []):
+            assert field in schema["properties"], f"{name}.{field}"
+
+
+def test_every_description_of_a_field_is_in_use() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    shown = {
+        f"{name}.{field}": about.get("description")
+        for name, schema in schemas.items()
+        for field, about in schema.get("properties", {}).items()
+    }
+    assert {place: shown.get(place) for place in FIELDS} == FIELDS
+    used = {(place.rpartition(".")[2], text) for place, text in shown.items()}
+    assert set(COMMON_FIELDS.items()) <= used
+
+
+def test_every_component_is_used() -> None:
+    used = set(_references(DOCUMENT))
+    for kind in ("headers", "schemas"):
+        assert {f"#/components/{kind}/{name}" for name in DOCUMENT["components"][kind]} <= used
+
+
+def test_the_document_says_whose_it_is_and_where() -> None:
+    assert DOCUMENT["info"]["contact"]["url"] and DOCUMENT["info"]["license"]["identifier"]
+    assert all(server["url"] and server["description"] for server in DOCUMENT["servers"])
+    assert all(tag["description"] for tag in DOCUMENT["tags"])
+    for topic in ("Scope and cost", "Lists", "Refusals", "Versions"):
+        assert topic in DOCUMENT["info"]["description"]
+
+
 @EVERY_OPERATION
 def test_every_operation_says_what_it_does_and_needs(name: str) -> None:
     about = DESCRIBED[name]
@@ -109,6 +145,7 @@ def test_every_operation_says_what_it_does_and_needs(name: str) -> None:
     assert about["description"].endswith(".")
     assert about["tags"] and set(about["tags"]) <= {tag["name"] for tag in DOCUMENT["tags"]}
     assert about["security"] == [{"apiKey": []}]
+    assert about["x-cost"] >= 1
     assert about["x-required-scope"] is None or about["x-required-scope"] in set(Scope)
     for parameter in about.get("parameters", []):
         assert parameter["description"], parameter["name"]

@@ -35,17 +35,19 @@ class Knowledge:
     client: KnowledgeClient
 
 
-Serve = Callable[[Path], AbstractAsyncContextManager[Knowledge]]
+Serve = Callable[..., AbstractAsyncContextManager[Knowledge]]
 
 
 @pytest.fixture
 def serve(embedder: Embedder) -> Serve:
-    """Serve the index of a directory for as long as the context lasts."""
+    """Serve the index of a directory for as long as the context lasts; a new one counts as whole unless said."""
 
     @asynccontextmanager
-    async def serving(directory: Path) -> AsyncIterator[Knowledge]:
+    async def serving(directory: Path, *, whole: bool = True) -> AsyncIterator[Knowledge]:
         index = EdgeIndex(directory, model=embedder.name, dimensions=embedder.dimensions)
         engine = Engine(index, embedder)
+        if whole:
+            engine.mark_whole(index.index_id)
         # A path of its own: a Unix socket's is short.
         socket_path = Path(mkdtemp(prefix="one-")) / "k.sock"
         server = KnowledgeServer(engine, socket_path)

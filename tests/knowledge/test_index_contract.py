@@ -99,6 +99,14 @@ def fill(index: Index, *passages: Point) -> None:
     index.upsert([*passages, *(document(point, ("everything",)) for point in passages)])
 
 
+def test_an_index_is_whole_once_said_to_be(index: Index) -> None:
+    before = index.index_id
+    assert not index.is_whole
+    index.mark_whole()
+    index.look_again()
+    assert index.is_whole and index.index_id == before
+
+
 def test_candidates_come_best_first_with_their_passage(index: Index) -> None:
     near, far = passage("near"), passage("far", "cursors", NORTH)
     index.upsert([near, far])

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -14,7 +15,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from knowledge.client import KnowledgeClient
-from knowledge.errors import KnowledgeFailed, SearchUnavailable
+from knowledge.errors import IndexBuilding, KnowledgeFailed, SearchUnavailable
 from knowledge.index.interface import SearchScope
 from knowledge.indexing import Splitter
 from knowledge.protocol import SearchRequest, encode_frame
@@ -111,6 +112,40 @@ async def test_an_index_survives_a_restart_of_its_process(serve: Serve, splitter
         assert len(await second.client.search(ask("rotate a key"))) == 1
 
 
+async def test_half_an_index_answers_nothing_until_it_is_said_to_be_whole(
+    serve: Serve, splitter: Splitter, tmp_path: Path
+) -> None:
+    async with serve(tmp_path, whole=False) as served:
+        await served.client.put([new_document(splitter, "Rotation", ROTATION)])
+        assert await served.client.ping() is False
+        with pytest.raises(IndexBuilding) as refused:
+            await served.client.search(ask("rotate a key"))
+        assert refused.value.code == "search_unavailable" and refused.value.retry_after_seconds
+        await served.client.mark_whole("another index")
+        assert await served.client.ping() is False
+        await served.client.mark_whole((await served.client.stats()).index_id)
+        assert await served.client.ping() is True
+        assert len(await served.client.search(ask("rotate a key"))) == 1
+    async with serve(tmp_path, whole=False) as again:
+        assert len(await again.client.search(ask("rotate a key"))) == 1
+
+
+async def test_an_index_whose_files_are_taken_away_begins_anew(
+    serve: Serve, splitter: Splitter, tmp_path: Path
+) -> None:
+    async with serve(tmp_path / "qdrant") as served:
+        await served.client.put([new_document(splitter, "Rotation", ROTATION)])
+        before = await served.client.stats()
+        shutil.rmtree(tmp_path / "qdrant")
+        after = await served.client.stats()
+        assert after.index_id != before.index_id and not after.whole and after.points == 0
+        with pytest.raises(IndexBuilding):
+            await served.client.search(ask("rotate a key"))
+        await served.client.put([new_document(splitter, "Rotation", ROTATION)])
+        await served.client.mark_whole(after.index_id)
+        assert len(await served.client.search(ask("rotate a key"))) == 1
+
+
 async def test_a_failed_operation_is_told_apart_from_an_outage(knowledge: Knowledge) -> None:
     with pytest.raises(KnowledgeFailed):
         await knowledge.client._call("no such operation", {}, 1)  # pyright: ignore[reportPrivateUsage]
@@ -203,7 +238,8 @@ async def until_ready(client: KnowledgeClient) -> None:
     """Wait for the process; a condition, with the test's timeout as its limit."""
     while True:
         try:
-            return await client.ping()
+            await client.ping()
+            return
         except SearchUnavailable:
             await asyncio.sleep(0.1)
 
@@ -216,6 +252,7 @@ async def test_a_killed_process_loses_nothing_and_its_client_reconnects(
     assert stat.S_IMODE(process.socket_path.stat().st_mode) == 0o600
     await client.put([new_document(splitter, "Rotation", ROTATION)])
     before = await client.stats()
+    await client.mark_whole(before.index_id)
 
     process.kill_and_restart()
     with pytest.raises(SearchUnavailable):

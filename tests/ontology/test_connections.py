@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ontology.connections import Connection, ConnectionCreate, create_connection
+from ontology.connection_rows import Connection
+from ontology.connections import ConnectionCreate, create_connection
 from ontology.database import open_transaction
 from ontology.errors import DuplicateConnection, NotFound
 from ontology.ids import decode_id, encode_id, new_id

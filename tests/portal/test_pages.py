@@ -1,11 +1,18 @@
 """What the pages answer, asked without a browser."""
 
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from html import unescape
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from knowledge.engine import Engine
+from knowledge.errors import BUILDING_RETRY_SECONDS
+from knowledge.index.edge import EdgeIndex
+from knowledge.server import KnowledgeServer
 from portal.pages import keys
 from portal.pages.accounts import SIGN_INS_PER_PAIR
 from tests.browser import PASSWORD
@@ -161,6 +168,44 @@ async def test_search_that_cannot_answer_says_when_to_come_back(reader: Reader) 
     assert int(page.headers["retry-after"]) > 0
     assert 'value="my key stopped working"' in page.text
     assert "Search is starting up" in (await reader.get("/search/suggest?q=key")).text
+
+
+class NoModel:
+    """Half an index embeds nothing."""
+
+    name = "none"
+
+    def embed_query(self, text: str, owner: object = None) -> list[float]:
+        raise AssertionError
+
+    def embed_passages(self, texts: Sequence[str], before_batch: Callable[[], None]) -> list[list[float]]:
+        raise AssertionError
+
+
+@asynccontextmanager
+async def half_an_index(socket_path: Path, directory: Path) -> AsyncIterator[None]:
+    """A knowledge process whose index nobody has said to be whole."""
+    server = KnowledgeServer(Engine(EdgeIndex(directory, model="none", dimensions=4), NoModel()), socket_path)
+    await server.start()
+    yield
+    await server.stop()
+
+
+async def test_search_that_is_being_built_says_so_and_leaves_the_program_ready(
+    reader: Reader, program: Program, tmp_path: Path
+) -> None:
+    """Half an index must not pass for a whole one, and must not take the program out of service."""
+    page = await reader.get("/health/ready")
+    assert (page.status_code, page.json()["parts"]["search"], page.json()["searchIndex"]) == (200, False, "unknown")
+    async with half_an_index(program.settings.knowledge_socket, tmp_path):
+        page = await reader.get("/search?q=my+key+stopped+working")
+        assert (page.status_code, page.headers["retry-after"]) == (503, str(BUILDING_RETRY_SECONDS))
+        assert "index is being built" in page.text
+        assert "building its index" in (await reader.get("/search/suggest?q=key")).text
+        page = await reader.get("/health/ready")
+        assert page.status_code == 200
+        assert page.json()["status"] == "ready"
+        assert (page.json()["parts"]["search"], page.json()["searchIndex"]) == (False, "building")
 
 
 async def test_every_address_of_the_sitemap_is_a_page_with_a_title_and_a_description(reader: Reader) -> None:
