@@ -27,15 +27,12 @@ from ontology.actors import Actor
 from ontology.addresses import Source
 from ontology.credentials import Credential
 from ontology.database import open_transaction
-from ontology.deadlines import within
 from ontology.fast_database import Unserved
 from ontology.idempotency import find_answer, keep_answer
 from ontology.records import utc_now
 
 __all__ = ["Call", "FastAnswer", "FastCall", "NoBody", "NoQuery", "Operation", "find_operations", "operation"]
 
-# Longer than the pool and any statement may take: only a database that does not answer at all comes to it.
-TRANSACTION_SECONDS = 6.0
 # Proxies are asked to pass pieces on as they come.
 STREAM_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
@@ -101,7 +98,7 @@ async def _perform(request: Request[Any, Any, Any], about: Operation, handler: H
     def describe_call(session: AsyncSession) -> Call[Any, Any]:
         return Call(services, actor, credential, given.body, given.query, given.ids, session, source, headers.single)
 
-    return await within(TRANSACTION_SECONDS, _perform_in_session(services, actor, about, given, handler, describe_call))
+    return await _perform_in_session(services, actor, about, given, handler, describe_call)
 
 
 async def _admit(services: Services, state: dict[str, Any], source: Source) -> tuple[Actor, Credential]:
