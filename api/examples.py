@@ -304,7 +304,17 @@ DOCUMENT: dict[str, Any] = {
     "updatedAt": _AT,
     "deletedAt": None,
     "createdBy": ACCOUNT,
+    "specificationId": None,
     "status": "pending",
+}
+DOCUMENT_BATCH: dict[str, Any] = {
+    "items": [
+        {"title": "Refunds", "text": "# Refunds\n\nWithin 14 days.", "externalId": "handbook/refunds.md"},
+    ]
+}
+DOCUMENT_BATCH_RESULT: dict[str, Any] = {
+    "data": [{"index": 0, "status": 201, "change": "created", "document": DOCUMENT}],
+    "summary": {"total": 1, "success": 1, "failed": 0},
 }
 SEARCH: dict[str, Any] = {"query": "my key stopped working", "limit": 3}
 HIT: dict[str, Any] = {
