@@ -2,6 +2,7 @@
 
 from portal.pages import (
     accounts,
+    asking,
     crawlers,
     docs,
     documents,
@@ -21,6 +22,7 @@ page_handlers = [
     *home.handlers,
     *docs.handlers,
     *search.handlers,
+    *asking.handlers,
     *reference.handlers,
     *accounts.handlers,
     *join.handlers,

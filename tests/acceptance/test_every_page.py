@@ -23,6 +23,8 @@ PUBLIC = (
     "/docs/errors/expired_api_key",
     "/search",
     "/search?q=my+key+stopped+working",
+    "/search?q=my+key+stopped+working&ask=1",
+    "/search?q=what+is+the+weather+in+Berlin&ask=1",
     "/reference",
     "/reference/createEntity",
     "/reference/listEntities",

@@ -15,6 +15,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from ontology.fast_database import STATEMENT_TIMEOUT_MS, FastDatabase, HotStatement, Unserved
+from ontology.request_log import STREAM
 from tests.logged_calls import drain
 from tests.parts import Parts
 from tests.program import Caller, Program, eventually, running_program
@@ -190,10 +191,12 @@ async def distant(parts: Parts, tmp_path: Path) -> AsyncIterator[_Distant]:
         port = await proxy.start()
         user, password = quote(near["user"]), quote(near.get("password", ""))
         url = f"postgresql://{user}:{password}@127.0.0.1:{port}/{database}"
-        async with running_program(parts.settings(database, tmp_path, DATABASE_URL=url)) as program:
-            yield _Distant(program, proxy)
-            await drain(program)  # no call is left to be stored where its organisation is unknown
-        await proxy.stop()
+        try:
+            async with running_program(parts.settings(database, tmp_path, DATABASE_URL=url)) as program:
+                yield _Distant(program, proxy)
+                await program.redis.delete(STREAM)  # no other program's database knows the organisation of these calls
+        finally:
+            await proxy.stop()
 
 
 @pytest.mark.timeout(120)
