@@ -22,7 +22,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.database import open_duty, run_sql
-from ontology.deadlines import within
 from ontology.records import to_epoch_ms
 from ontology.redis_client import Redis, RedisError
 from ontology.redis_pipe import RedisPipe, pack
@@ -192,7 +191,11 @@ class RequestLog:
                 return
             except RedisError:
                 self._redis_rests_until = time.monotonic() + REDIS_REST_SECONDS
-        await within(STORE_SECONDS, self._store(entries))
+        storing = asyncio.create_task(self._store(entries))  # never cancelled, since it holds a connection of the pool
+        done, _ = await asyncio.wait({storing}, timeout=STORE_SECONDS)
+        if not done:
+            raise TimeoutError("the database does not answer")
+        storing.result()
 
     async def _store(self, entries: list[LogEntry]) -> None:
         async with open_duty(self._engine, "request_log") as session:
