@@ -13,8 +13,8 @@ from litestar.types import ASGIApp
 from api.authentication import Authenticator
 from api.dispatch import Dispatch
 from api.frame import Frame
+from api.inputs import BODY_BYTES_MAX
 from api.logging import configure_logging
-from api.operations import BODY_BYTES_MAX
 from api.routes import api_router
 from api.services import Services
 from api.tails import Tails
