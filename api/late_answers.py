@@ -6,7 +6,7 @@ A request that is late is answered for its handler, which is left to end by itse
 and what is cut off in the middle of a statement takes the connection with it. Whether the handler still does what it
 was asked to is not known then, so the answer says to repeat it with its idempotency key.
 
-One look a second at the oldest requests serves all of them; a request costs its place in a dictionary.
+One look every half second at the oldest requests serves all of them; a request costs its place in a dictionary.
 """
 
 import asyncio
