@@ -67,10 +67,10 @@ def encode_answer(result: Any) -> bytes:
     elif isinstance(result, Page):
         rows: Sequence[Record] = result.rows  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         cursor: str | None = result.next_cursor
-        value = {
-            "data": [row.as_json() for row in rows],
-            "pagination": {"nextCursor": cursor, "hasMore": cursor is not None},
-        }
+        pagination: dict[str, Any] = {"nextCursor": cursor, "hasMore": cursor is not None}
+        if result.total is not None:
+            pagination["totalCount"] = result.total
+        value = {"data": [row.as_json() for row in rows], "pagination": pagination}
     else:
         value = result
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

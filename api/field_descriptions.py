@@ -68,7 +68,13 @@ _DOCUMENT_FIELDS = {
     "status": "`indexed` when search finds it, `pending` until then.",
 }
 
+_ENTITY_FIELDS = {
+    "properties": "What its type holds, without sensitive properties.",
+    "status": "draft, active, inactive, published or archived.",
+}
+
 FIELDS: dict[str, str] = {
+    **{f"{name}.{field}": text for name in ("Entity", "ExpandedEntity") for field, text in _ENTITY_FIELDS.items()},
     **{
         f"{name}.{field}": text for name in ("ApiKey", "NewApiKey", "RotatedKey") for field, text in _KEY_FIELDS.items()
     },
@@ -93,8 +99,6 @@ FIELDS: dict[str, str] = {
     "DocumentWithText.text": "The whole text.",
     "DocumentCreate.text": "The whole text, in `format`.",
     "DocumentCreate.groupId": "A group within reach; else the key's own.",
-    "Entity.properties": "What its type holds, without sensitive properties.",
-    "Entity.status": "draft, active, inactive, published or archived.",
     "Event.type": "What happened: an event type of the vocabulary.",
     "Event.actorId": "Who did it.",
     "Event.targetId": "What it was done to.",

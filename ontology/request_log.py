@@ -192,14 +192,14 @@ _COLUMNS = (
     "id uuid, org_id uuid, group_id uuid, key_id uuid, actor_id text, target_id text, "
     "timestamp timestamptz, request_id text, metadata jsonb"
 )
-# Only calls that were not there yet are counted, so whoever stores a call twice counts it once. The counts go in the
-# order of their keys: two that store at once wait for one another and do not lock each other out.
+# Only calls that were not there yet are counted, so whoever stores a call twice counts it once. Each table is written
+# in the order of its key: two that store at once wait for one another and do not lock each other out.
 _STORE_ROWS = text(
     "WITH stored AS ("  # noqa: S608 - nothing of a caller's
     "INSERT INTO request_log "
     "(id, org_id, group_id, type, actor_id, target_id, timestamp, request_id, key_id, metadata) "
     "SELECT id, org_id, group_id, 'api_request_made', actor_id, target_id, timestamp, request_id, key_id, metadata "
-    "FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(" + _COLUMNS + ") ON CONFLICT DO NOTHING "
+    "FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(" + _COLUMNS + ") ORDER BY id ON CONFLICT DO NOTHING "
     "RETURNING org_id, group_id, key_id, timestamp, endpoint, status, metadata"
     "), counted AS ("
     "INSERT INTO usage_days (org_id, group_id, key_id, day, operation, status_class, calls) "

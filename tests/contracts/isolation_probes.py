@@ -111,6 +111,8 @@ def lists() -> list[Attempt]:
         found.append(replace(plain, query=plain.query | ({"limit": "1000"} if "limit" in names else {})))
         if "includeDeleted" in names:
             found.append(replace(found[-1], query=found[-1].query | {"includeDeleted": "true"}))
+        if "expand" in names:
+            found.append(replace(found[-1], query=found[-1].query | {"expand": "connections", "totalCount": "true"}))
         if "q" in names:
             found.append(replace(plain, query={"q": "canary"}))
     return found
