@@ -304,9 +304,20 @@ DOCUMENT: dict[str, Any] = {
     "updatedAt": _AT,
     "deletedAt": None,
     "createdBy": ACCOUNT,
+    "specificationId": None,
     "status": "pending",
 }
+DOCUMENT_BATCH: dict[str, Any] = {
+    "items": [
+        {"title": "Refunds", "text": "# Refunds\n\nWithin 14 days.", "externalId": "handbook/refunds.md"},
+    ]
+}
+DOCUMENT_BATCH_RESULT: dict[str, Any] = {
+    "data": [{"index": 0, "status": 201, "change": "created", "document": DOCUMENT}],
+    "summary": {"total": 1, "success": 1, "failed": 0},
+}
 SEARCH: dict[str, Any] = {"query": "my key stopped working", "limit": 3}
+ASK: dict[str, Any] = {"question": "how do I rotate a key"}
 HIT: dict[str, Any] = {
     "kind": "error",
     "documentId": "knowledge_01jd8kq4a6c8e0g3j5m7p9r2t4",
@@ -320,6 +331,28 @@ HIT: dict[str, Any] = {
     "method": None,
     "path": None,
     "operationId": None,
+}
+ANSWER: dict[str, Any] = {
+    "answered": True,
+    "method": "extracted",
+    "text": "Create a new key on the keys page; an expired key cannot be extended. [1]",
+    "parts": [
+        {
+            "kind": "sentence",
+            "text": "Create a new key on the keys page; an expired key cannot be extended.",
+            "language": None,
+            "citations": [1],
+        }
+    ],
+    "citations": [
+        {
+            "number": 1,
+            **{name: HIT[name] for name in ("kind", "documentId", "externalId", "title", "headingPath", "url", "text")},
+        }
+    ],
+    "nearest": [],
+    "request": None,
+    "note": None,
 }
 TYPE: dict[str, Any] = {
     "name": "note",
