@@ -7,7 +7,7 @@ PACKAGES := ontology knowledge api worker portal
 CODE := $(PACKAGES) tests benchmarks migrations
 EXISTING_CODE = $(wildcard $(CODE))
 
-.PHONY: help install install-test run test check lint fix bench eval migrate migration reindex openapi register shell
+.PHONY: help install install-test run test check lint fix bench faults limits eval migrate migration reindex openapi register shell
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,12 @@ fix: install-test ## repair style and format
 
 bench: install-test ## measure the API and search; results go to benchmarks/results
 	@$(PYTHON_IN_VENV) -m benchmarks $(ARGS)
+
+faults: install-test ## kill, hang and fill up each part under load, and judge what is left (ARGS="database redis-full" runs some)
+	@$(PYTHON_IN_VENV) -m benchmarks.faults $(ARGS)
+
+limits: install-test ## make a million decisions of the rate limiter and judge each (ARGS="--decisions 50000" is quicker)
+	@$(PYTHON_IN_VENV) -m benchmarks.limits $(ARGS)
 
 eval: install-test ## measure what search finds; writes the figures and their page (ARGS="dbt-faq own" runs some)
 	@$(PYTHON_IN_VENV) -m benchmarks.evaluation $(ARGS)

@@ -18,6 +18,7 @@ from ontology.actors import Actor
 from ontology.addresses import Source
 from ontology.credentials import Credential, find_credential
 from ontology.database import open_lookup, open_transaction
+from ontology.deadlines import within
 from ontology.errors import (
     AddressNotAllowed,
     ExpiredApiKey,
@@ -41,6 +42,9 @@ from ontology.wrong_keys import WRONG_KEYS_MAX, WrongKeys
 CREDENTIALS_MAX = 10_000
 STALE_TRIES = 3
 REDIS_REST_SECONDS = 1.0
+# A database that has not answered by then is as good as away.
+LOOK_UP_SECONDS = 4.0
+IDENTIFY_SECONDS = 1.0
 HEADER_LENGTH_MAX = 200
 _REFUSALS_OF_A_KNOWN_KEY = (InvalidApiKey, ExpiredApiKey, GroupArchived, AddressNotAllowed, OriginNotAllowed)
 
@@ -140,18 +144,15 @@ class Authenticator:
         Raises:
             InvalidApiKey, ExpiredApiKey, GroupArchived, AddressNotAllowed, OriginNotAllowed: it may no longer be used.
         """
-        digest = digest_key(read_bearer(header), self._pepper)
+        digest = self._digest(read_bearer(header))
         try:
             epoch = await self.limiter.read_epoch(actor.org_id)
             known = self._known.get(digest)
             if known is None or known[0] != epoch:
-                known = await self._load_once(digest)
-            credential: Credential | None = known[1]
+                known = await self._load(digest)
+            credential = known[1]
         except RedisError:
-            async with open_lookup(self._engine, key_digest=digest.hex()) as session:
-                credential = await find_credential(session, digest)
-        if credential is None:
-            raise InvalidApiKey
+            credential = await self._look_up(digest)
         return credential.admit(utc_now(), actor.request_id or "", source)
 
     async def identify(self, header: str, status: int) -> Actor | None:
@@ -160,19 +161,16 @@ class Authenticator:
         A key that was just looked up is known, or was found to be nobody's (401): only others are worth a look-up.
         """
         try:
-            digest = digest_key(read_bearer(header or None), self._pepper)
+            digest = self._digest(read_bearer(header or None))
         except PortalError:
             return None
         if (known := self._known.get(digest)) is not None:
             return known[1].actor
         if status == 401 and not self._redis_rests:
             return None
-        try:
-            async with open_lookup(self._engine, key_digest=digest.hex()) as session:
-                credential = await find_credential(session, digest)
-        except (SQLAlchemyError, OSError):
-            return None
-        return credential.actor if credential else None
+        with suppress(SQLAlchemyError, OSError, InvalidApiKey):
+            return (await self._look_up(digest, seconds=IDENTIFY_SECONDS)).actor
+        return None
 
     async def _slow_down(self, source: Source) -> None:
         """While Redis is away wrong keys are refused as ever, only not slowed."""
@@ -208,7 +206,7 @@ class Authenticator:
     ) -> tuple[Actor, Credential, Decision]:
         for _ in range(STALE_TRIES):
             forgotten = self._forgotten
-            epoch, credential = self._known.get(digest) or await self._load(digest)
+            epoch, credential = self._known.get(digest) or await self._load_shared(digest)
             try:
                 actor = await self._admit(credential, now, request_id, source, cached_epoch=epoch)
                 decision = await self.limiter.decide(credential, epoch)
@@ -217,12 +215,12 @@ class Authenticator:
                 continue
             if forgotten != self._forgotten:
                 # A new server answered for a credential that it never vouched for; what it counted stands.
-                _, credential = await self._load_once(digest)
+                _, credential = await self._load(digest)
                 actor = credential.admit(now, request_id, source)
             return actor, credential, decision
         # Somebody raises the epoch faster than a credential is loaded under one. Read from the database after the
         # request came in, it holds for this request whatever the epoch; the limits are still decided by Redis.
-        _, credential = await self._load_once(digest)
+        _, credential = await self._load(digest)
         return credential.admit(now, request_id, source), credential, await self.limiter.decide(credential, None)
 
     async def _admit(
@@ -240,21 +238,18 @@ class Authenticator:
     async def _decide_locally(
         self, digest: bytes, now: datetime, request_id: str, source: Source
     ) -> tuple[Actor, Credential, Decision]:
-        async with open_lookup(self._engine, key_digest=digest.hex()) as session:
-            credential = await find_credential(session, digest)
-        if credential is None:
-            raise InvalidApiKey
+        credential = await self._look_up(digest)
         actor = credential.admit(now, request_id, source)
         return actor, credential, self._local.decide(credential, time.monotonic())
 
-    async def _load(self, digest: bytes) -> tuple[str, Credential]:
+    async def _load_shared(self, digest: bytes) -> tuple[str, Credential]:
         """Load a credential once for all who ask for it meanwhile: many of them must not use up the pool.
 
         It may have been read before a request came in; whoever goes by it compares its epoch afterwards.
         """
         loading = self._loading.get(digest)
         if loading is None:
-            loading = self._loading[digest] = asyncio.create_task(self._load_once(digest))
+            loading = self._loading[digest] = asyncio.create_task(self._load(digest))
             loading.add_done_callback(lambda task: self._end_loading(digest, task))
         return await asyncio.shield(loading)
 
@@ -264,26 +259,35 @@ class Authenticator:
         if not task.cancelled():
             task.exception()  # those who asked have it; where none is left, it is nobody's
 
-    async def _load_once(self, digest: bytes) -> tuple[str, Credential]:
+    async def _load(self, digest: bytes) -> tuple[str, Credential]:
         """Load a credential under the epoch read before it; a change in between makes it stale, not wrong.
 
         It is not kept when the server that gave the epoch was replaced meanwhile.
         """
         forgotten = self._forgotten
-        async with open_lookup(self._engine, key_digest=digest.hex()) as session:
-            first = await find_credential(session, digest)
-        if first is None:
-            raise InvalidApiKey
+        first = await self._look_up(digest)
         epoch = await self.limiter.read_epoch(first.actor.org_id)
-        async with open_lookup(self._engine, key_digest=digest.hex()) as session:
-            credential = await find_credential(session, digest)
-        if credential is None:
-            raise InvalidApiKey
+        credential = await self._look_up(digest)
         if forgotten == self._forgotten:
             self._known[digest] = (epoch, credential)
         if len(self._known) > CREDENTIALS_MAX:
             self._known.popitem(last=False)
         return epoch, credential
+
+    async def _look_up(self, digest: bytes, seconds: float = LOOK_UP_SECONDS) -> Credential:
+        """A credential as the database has it now.
+
+        Raises:
+            InvalidApiKey: it has none. TimeoutError: it does not answer.
+        """
+        credential = await within(seconds, self._find(digest))
+        if credential is None:
+            raise InvalidApiKey
+        return credential
+
+    async def _find(self, digest: bytes) -> Credential | None:
+        async with open_lookup(self._engine, key_digest=digest.hex()) as session:
+            return await find_credential(session, digest)
 
     async def _note_failure(
         self, credential: Credential, refusal: PortalError, request_id: str, source: Source
@@ -308,15 +312,13 @@ class Authenticator:
     async def _record(self, credential: Credential, type: str, metadata: dict[str, str], request_id: str) -> None:
         actor = credential.actor.for_request(request_id)
         key_id = encode_id("thing", actor.key_id) if actor.key_id else ""
-        async with open_transaction(self._engine, actor) as session:
-            record_event(
-                session,
-                actor,
-                type,
-                group_id=actor.group_id,
-                target_id=key_id,
-                metadata={"keyId": key_id, "keyPrefix": credential.prefix} | metadata,
-            )
+        told = {"keyId": key_id, "keyPrefix": credential.prefix} | metadata
+
+        async def store() -> None:
+            async with open_transaction(self._engine, actor) as session:
+                record_event(session, actor, type, group_id=actor.group_id, target_id=key_id, metadata=told)
+
+        await within(LOOK_UP_SECONDS, store())
 
 
 class RateLimitRefused(RateLimitExceeded):

@@ -6,7 +6,7 @@ from pydantic import Field, WithJsonSchema, model_validator
 
 from api import examples
 from api.operations import Call, FastAnswer, FastCall, NoBody, NoQuery, operation
-from api.parameters import DryRunQuery, PageQuery, QueryBoolean, QueryText
+from api.parameters import DryRunQuery, PageQuery, Query, QueryBoolean, QueryText
 from ontology import hot_things, things
 from ontology.errors import (
     Conflict,
@@ -17,9 +17,10 @@ from ontology.errors import (
     QuotaExceeded,
     UnknownType,
 )
+from ontology.expansion import CONNECTIONS_SHOWN, ExpandedThing, expand_things
 from ontology.fast_database import Unserved
 from ontology.ids import GroupId
-from ontology.pagination import Page
+from ontology.pagination import TOTAL_MAX, Page
 from ontology.property_filters import (
     FILTERS_MAX,
     NAME_PATTERN,
@@ -67,7 +68,22 @@ _FAST_FILTERS = {"limit", "cursor", "type", "include_deleted"}
 _CREATE_ERRORS = (NotFound, GroupArchived, QuotaExceeded, UnknownType, ManagedType, InvalidProperties)
 
 
-class EntitiesQuery(PageQuery):
+class ExpandQuery(Query):
+    """What to show beside a row."""
+
+    expand: (
+        Annotated[
+            Literal["connections"],
+            Field(
+                description="Show each entity's newest live connections too, "
+                f"{CONNECTIONS_SHOWN} at most; needs `connections:read`."
+            ),
+        ]
+        | None
+    ) = None
+
+
+class EntitiesQuery(PageQuery, ExpandQuery):
     """Filters of the list of entities, and its order."""
 
     type: TypeName | None = None
@@ -83,6 +99,9 @@ class EntitiesQuery(PageQuery):
     updated_before: Annotated[Moment, Field(description="Changed last before this time.")] | None = None
     sort: Annotated[SortBy, Field(description="What to sort by; `createdAt` if absent.")] | None = None
     order: Annotated[Literal["asc", "desc"], Field(description="Upwards, or downwards if absent.")] = "desc"
+    total_count: Annotated[
+        QueryBoolean, Field(description=f"Count the rows of all pages together too, no further than {TOTAL_MAX}.")
+    ] = False
     properties: PropertyParameters = Field(
         default_factory=dict,
         description="What properties hold: `properties.price[gte]=10`, `properties.tags=ferns`. Operators: none for "
@@ -120,7 +139,9 @@ async def _list_fast(call: FastCall[NoBody, EntitiesQuery]) -> FastAnswer:
     return FastAnswer(content)
 
 
-async def _get_fast(call: FastCall[NoBody, NoQuery]) -> FastAnswer:
+async def _get_fast(call: FastCall[NoBody, ExpandQuery]) -> FastAnswer:
+    if call.query.expand is not None:
+        raise Unserved
     content, changed = await hot_things.read_thing(call.services.hot, call.actor, call.ids["entityId"])
     return FastAnswer(content, changed)
 
@@ -178,20 +199,20 @@ async def create_entity_alias(call: Call[ThingCreate, DryRunQuery]) -> Thing:
     tag=_TAG,
     scope=Scope.ENTITIES_READ,
     query=EntitiesQuery,
-    answer=ThingFields,
+    answer=ExpandedThing,
     shape="page",
     errors=(NotFound, UnknownType),
     answer_example=examples.ENTITY,
     fast=_list_fast,
 )
-async def list_entities(call: Call[NoBody, EntitiesQuery]) -> Page[Thing]:
+async def list_entities(call: Call[NoBody, EntitiesQuery]) -> Page[Thing] | Page[ExpandedThing]:
     """List entities.
 
     Those of the key's group and every group below it, newest first unless `sort` and `order` say otherwise. Managed
     types (keys, accounts) are listed only when `type` names one.
     """
     query = call.query
-    return await things.list_things(
+    found = await things.list_things(
         call.session,
         call.actor,
         call.page(query),
@@ -203,7 +224,11 @@ async def list_entities(call: Call[NoBody, EntitiesQuery]) -> Page[Thing]:
         narrow=query.narrow(),
         sort_by=query.sort,
         descending=query.order == "desc",
+        with_total=query.total_count,
     )
+    if query.expand is None:
+        return found
+    return Page(await expand_things(call.session, call.actor, found.rows), found.next_cursor, found.total)
 
 
 @operation(
@@ -213,17 +238,21 @@ async def list_entities(call: Call[NoBody, EntitiesQuery]) -> Page[Thing]:
     tag=_TAG,
     scope=Scope.ENTITIES_READ,
     path_ids=_PATH_ID,
-    answer=ThingFields,
+    query=ExpandQuery,
+    answer=ExpandedThing,
     errors=(NotFound,),
     answer_example=examples.ENTITY,
     fast=_get_fast,
 )
-async def get_entity(call: Call[NoBody, NoQuery]) -> Thing:
+async def get_entity(call: Call[NoBody, ExpandQuery]) -> Thing | ExpandedThing:
     """Get an entity.
 
-    Deleted ones too, with `deletedAt` set.
+    Deleted ones too, with `deletedAt` set. With `expand=connections` also what it is connected to.
     """
-    return await things.get_thing(call.session, call.actor, call.ids["entityId"])
+    thing = await things.get_thing(call.session, call.actor, call.ids["entityId"])
+    if call.query.expand is None:
+        return thing
+    return (await expand_things(call.session, call.actor, [thing]))[0]
 
 
 @operation(

@@ -265,6 +265,25 @@ QUOTA: dict[str, Any] = {
     },
     "usage": {"requestsThisMinute": 3, "requestsToday": 41, "groups": 2, "entities": 17},
 }
+USAGE: dict[str, Any] = {
+    "total": 48210,
+    "thisMonth": 9120,
+    "last7Days": 2304,
+    "figures": [
+        {"key": "2026-11-26", "calls": 401, "errors": 3},
+        {"key": "2026-11-27", "calls": 122, "errors": 0},
+    ],
+}
+KEY_USAGE: dict[str, Any] = {
+    "keyId": KEY,
+    "groupId": ORG,
+    "name": "Dashboard",
+    "prefix": "gck4FxKW",
+    "status": "active",
+    "total": 48210,
+    "thisMonth": 9120,
+    "last7Days": 2304,
+}
 DOCUMENT_CREATE: dict[str, Any] = {
     "title": "Refund policy",
     "text": "# Refunds\n\nA course is refunded in full within 14 days.",
@@ -285,9 +304,20 @@ DOCUMENT: dict[str, Any] = {
     "updatedAt": _AT,
     "deletedAt": None,
     "createdBy": ACCOUNT,
+    "specificationId": None,
     "status": "pending",
 }
+DOCUMENT_BATCH: dict[str, Any] = {
+    "items": [
+        {"title": "Refunds", "text": "# Refunds\n\nWithin 14 days.", "externalId": "handbook/refunds.md"},
+    ]
+}
+DOCUMENT_BATCH_RESULT: dict[str, Any] = {
+    "data": [{"index": 0, "status": 201, "change": "created", "document": DOCUMENT}],
+    "summary": {"total": 1, "success": 1, "failed": 0},
+}
 SEARCH: dict[str, Any] = {"query": "my key stopped working", "limit": 3}
+ASK: dict[str, Any] = {"question": "how do I rotate a key"}
 HIT: dict[str, Any] = {
     "kind": "error",
     "documentId": "knowledge_01jd8kq4a6c8e0g3j5m7p9r2t4",
@@ -301,6 +331,28 @@ HIT: dict[str, Any] = {
     "method": None,
     "path": None,
     "operationId": None,
+}
+ANSWER: dict[str, Any] = {
+    "answered": True,
+    "method": "extracted",
+    "text": "Create a new key on the keys page; an expired key cannot be extended. [1]",
+    "parts": [
+        {
+            "kind": "sentence",
+            "text": "Create a new key on the keys page; an expired key cannot be extended.",
+            "language": None,
+            "citations": [1],
+        }
+    ],
+    "citations": [
+        {
+            "number": 1,
+            **{name: HIT[name] for name in ("kind", "documentId", "externalId", "title", "headingPath", "url", "text")},
+        }
+    ],
+    "nearest": [],
+    "request": None,
+    "note": None,
 }
 TYPE: dict[str, Any] = {
     "name": "note",

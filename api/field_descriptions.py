@@ -32,6 +32,9 @@ COMMON_FIELDS = {
     "fromId": "Where it starts: a thing, a person or a group.",
     "toId": "Where it leads: a thing, a person or a group.",
     "revokedAt": "When it was revoked; null while it is not.",
+    "total": "Calls ever.",
+    "thisMonth": "Calls of this calendar month (UTC).",
+    "last7Days": "Calls of today and the six days before (UTC).",
     "requestsPerMinute": "Requests in any 60 seconds.",
     "requestsPerDay": "Requests in a day (UTC).",
     "hasMore": "Whether another page follows.",
@@ -65,7 +68,13 @@ _DOCUMENT_FIELDS = {
     "status": "`indexed` when search finds it, `pending` until then.",
 }
 
+_ENTITY_FIELDS = {
+    "properties": "What its type holds, without sensitive properties.",
+    "status": "draft, active, inactive, published or archived.",
+}
+
 FIELDS: dict[str, str] = {
+    **{f"{name}.{field}": text for name in ("Entity", "ExpandedEntity") for field, text in _ENTITY_FIELDS.items()},
     **{
         f"{name}.{field}": text for name in ("ApiKey", "NewApiKey", "RotatedKey") for field, text in _KEY_FIELDS.items()
     },
@@ -90,8 +99,6 @@ FIELDS: dict[str, str] = {
     "DocumentWithText.text": "The whole text.",
     "DocumentCreate.text": "The whole text, in `format`.",
     "DocumentCreate.groupId": "A group within reach; else the key's own.",
-    "Entity.properties": "What its type holds, without sensitive properties.",
-    "Entity.status": "draft, active, inactive, published or archived.",
     "Event.type": "What happened: an event type of the vocabulary.",
     "Event.actorId": "Who did it.",
     "Event.targetId": "What it was done to.",
@@ -155,6 +162,12 @@ FIELDS: dict[str, str] = {
     "Usage.requestsToday": "Requests of this day (UTC).",
     "Usage.groups": "Sub-groups.",
     "Usage.entities": "Live entities.",
+    "KeyUsage.keyId": "The key.",
+    "KeyUsage.status": "active, rotating, expired or revoked.",
+    "UsageFigure.key": "What the counted calls have in common: a day, a month, a key's id, an operation or `4xx`.",
+    "UsageFigure.calls": "Calls in all.",
+    "UsageFigure.errors": "Those among them answered with a status of 400 or more.",
+    "UsageReport.figures": "One for each day, month, key, operation or class of status that had calls.",
     "Vocabulary.counts": "How many types there are of each kind.",
     "Vocabulary.thingTypes": "Every type of thing.",
     "Vocabulary.connectionTypes": "Every type of connection.",

@@ -4,13 +4,14 @@ Plain ASGI and outermost, so that it also frames what the framework itself refus
 """
 
 import re
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Send
 
+from api.deadlines import Deadlines
+from api.headers import Headers
 from api.leaked_keys import address_refusal, describe_place, end_keys_in_address, find_keys_in_address
 from api.logging import get_logger
 from api.problems import encode_problem, problem_headers
@@ -18,8 +19,8 @@ from api.services import Services
 from api.versions import VERSIONS, Deprecation, deprecation_headers
 from ontology.actors import Actor
 from ontology.addresses import is_within, parse_network
-from ontology.errors import Flaw, InvalidRequest, PayloadTooLarge, PortalError, UriTooLong
-from ontology.ids import encode_id, encode_suffix, new_id
+from ontology.errors import Flaw, InvalidRequest, PayloadTooLarge, PortalError, ServiceUnavailable, UriTooLong
+from ontology.ids import encode_id, new_id, random_suffix
 from ontology.key_secrets import redact_keys
 from ontology.limits import Decision, Layer
 from ontology.records import utc_now
@@ -37,8 +38,7 @@ _log = get_logger(__name__)
 
 
 def make_request_id() -> str:
-    """120 random bits."""
-    return "req_" + encode_suffix(secrets.randbits(120))[2:]
+    return f"req_{random_suffix()}"
 
 
 def limit_headers(decision: Decision) -> list[tuple[bytes, bytes]]:
@@ -64,46 +64,42 @@ class Frame:
         self._services = services
         self._trusted = tuple(parse_network(text, strict=False) for text in services.settings.trusted_proxies)
         self._request_log = RequestLog(services.redis, services.engine, services.pipe)
+        self._deadlines = Deadlines()
 
     async def __call__(self, scope: HttpScope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        state: dict[str, Any] = {"request_id": make_request_id(), "client_ip": self._client_ip(scope)}
+        headers = Headers(scope["headers"])
+        state: dict[str, Any] = {"request_id": make_request_id(), "headers": headers}
+        state["client_ip"] = self._client_ip(scope, headers)
         scope["state"] = state
         watch = _Watch(scope, send, self._log_request, self._services.settings.public_url)
+        self._deadlines.begin(watch)
         try:
             if leaked := find_keys_in_address(scope["path"], scope.get("query_string", b"")):
                 await end_keys_in_address(self._services, leaked, describe_place(scope))
-                await self._refuse(scope, watch, address_refusal())
+                await watch.refuse(address_refusal())
             elif (refusal := find_frame_flaw(scope)) is not None:
-                await self._refuse(scope, watch, refusal)
+                await watch.refuse(refusal)
             else:
                 await self._app(scope, receive, watch.send)
         finally:
+            self._deadlines.end(watch)
             await watch.end()
 
     async def close(self) -> None:
         """Wait for entries still being written."""
         await self._request_log.close()
 
-    async def _refuse(self, scope: HttpScope, watch: "_Watch", refusal: PortalError) -> None:
-        request_id = scope["state"]["request_id"]
-        body = encode_problem(refusal, public_url=self._services.settings.public_url, request_id=request_id)
-        headers = [(name.encode(), value.encode()) for name, value in problem_headers(refusal).items()]
-        headers.append((b"content-length", str(len(body)).encode()))
-        start: Message = {"type": "http.response.start", "status": refusal.status, "headers": headers}  # pyright: ignore
-        await watch.send(start)
-        await watch.send({"type": "http.response.body", "body": body, "more_body": False})
-
-    def _client_ip(self, scope: HttpScope) -> str:
+    def _client_ip(self, scope: HttpScope, headers: Headers) -> str:
         """The nearest address that is not a trusted proxy; forwarding headers of strangers change nothing."""
         client = scope.get("client")
         address = client[0] if client else ""
         if not is_within(address, self._trusted):
             return address
-        values = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
-        hops = [hop.strip() for hop in b",".join(values).decode("latin-1").split(",") if hop.strip()]
+        forwarded = headers.all(b"x-forwarded-for")
+        hops = [hop.strip() for hop in b",".join(forwarded).decode("latin-1").split(",") if hop.strip()]
         return next((hop for hop in reversed(hops) if not is_within(hop, self._trusted)), address)
 
     async def _log_request(self, scope: HttpScope, watch: "_Watch") -> None:
@@ -115,8 +111,8 @@ class Frame:
             return
         actor: Actor | None = scope["state"].get("actor")
         if actor is None:
-            header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-            actor = await self._services.authenticator.identify(header.decode("latin-1"), watch.status)
+            headers: Headers = scope["state"]["headers"]
+            actor = await self._services.authenticator.identify(headers.first(b"authorization"), watch.status)
         if actor is None:
             _log.info("refused %s %s %s", watch.status, scope["method"], redact_keys(scope["path"])[:200])
             return
@@ -142,9 +138,36 @@ class _Watch:
         self._at = utc_now()
         self._bytes = 0
         self._latency_ms = 0.0
+        self._is_late = False
         self.status = 0
 
+    def is_answered(self) -> bool:
+        return self.status != 0
+
+    async def answer_late(self) -> None:
+        """Answer for a handler that is still under way; what it says afterwards is heard by nobody.
+
+        The log may be what is waited for, so it comes after the answer.
+        """
+        self._is_late = True
+        _log.warning("late %s %s", self._scope["method"], redact_keys(self._scope["path"])[:200])
+        await self.refuse(ServiceUnavailable())
+        await self.end()
+
+    async def refuse(self, refusal: PortalError) -> None:
+        """Answer with a problem document."""
+        body = encode_problem(refusal, public_url=self._public_url, request_id=self._scope["state"]["request_id"])
+        headers = [(name.encode(), value.encode()) for name, value in problem_headers(refusal).items()]
+        headers.append((b"content-length", str(len(body)).encode()))
+        await self._pass({"type": "http.response.start", "status": refusal.status, "headers": headers})
+        await self._pass({"type": "http.response.body", "body": body, "more_body": False})
+
     async def send(self, message: Message) -> None:
+        """What a handler answers, unless it was answered for."""
+        if not self._is_late:
+            await self._pass(message)
+
+    async def _pass(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = list(message.get("headers", []))
@@ -156,7 +179,7 @@ class _Watch:
             message["headers"] = headers
         elif message["type"] == "http.response.body":
             self._bytes += len(message.get("body", b""))
-            if not message.get("more_body"):
+            if not message.get("more_body") and not self._is_late:
                 await self.end()
         await self._send(message)
 
@@ -193,7 +216,7 @@ class _Watch:
             latency_ms=self._latency_ms,
             payload_bytes=self._bytes,
             ip=scope["state"]["client_ip"],
-            user_agent=_read_agent(scope),
+            user_agent=_read_agent(scope["state"]["headers"]),
             path=path,
         )
 
@@ -206,18 +229,19 @@ def find_frame_flaw(scope: HttpScope) -> PortalError | None:
         return UriTooLong()
     if raw_path[:1] != b"/" or _BAD_ESCAPE.search(raw_path) or "\x00" in scope["path"] or "�" in scope["path"]:
         return InvalidRequest(flaws=[Flaw("path", "is not a valid address", "percent-encode UTF-8 text")])
-    if len(scope["headers"]) > HEADERS_MAX:
+    headers: Headers = scope["state"]["headers"]
+    if headers.count > HEADERS_MAX:
         return InvalidRequest(flaws=[Flaw("header", f"there are more than {HEADERS_MAX} headers", "send fewer")])
-    return _find_framing_flaw(scope)
+    return _find_framing_flaw(headers, scope["http_version"])
 
 
-def _find_framing_flaw(scope: HttpScope) -> PortalError | None:
+def _find_framing_flaw(headers: Headers, http_version: str) -> PortalError | None:
     """Two readings of where a request goes or where its body ends (RFC 9112, sections 3.2 and 6.1)."""
-    hosts = [value for name, value in scope["headers"] if name == b"host"]
-    lengths = [value for name, value in scope["headers"] if name == b"content-length"]
-    encodings = [value for name, value in scope["headers"] if name == b"transfer-encoding"]
+    hosts = headers.all(b"host")
+    lengths = headers.all(b"content-length")
+    encodings = headers.all(b"transfer-encoding")
     # For a request without Host the server puts an empty one, which only HTTP/1.0 may send.
-    if len(hosts) > 1 or (hosts == [b""] and scope["http_version"] == "1.1"):
+    if len(hosts) > 1 or (hosts == [b""] and http_version == "1.1"):
         return InvalidRequest(flaws=[Flaw("header.Host", "must stand exactly once", "send one")])
     if len(encodings) > 1 or (encodings and lengths):
         flaw = Flaw("header.Transfer-Encoding", "contradicts another header", "send one way to tell the body's length")
@@ -227,9 +251,8 @@ def _find_framing_flaw(scope: HttpScope) -> PortalError | None:
     return None
 
 
-def _read_agent(scope: HttpScope) -> str:
-    agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
-    return _CONTROL.sub("?", redact_keys(agent.decode("latin-1")))[:300]
+def _read_agent(headers: Headers) -> str:
+    return _CONTROL.sub("?", redact_keys(headers.first(b"user-agent")))[:300]
 
 
 def frame_with(services: Services) -> Callable[[ASGIApp], Frame]:

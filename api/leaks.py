@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from api import examples
 from api.api_keys import raise_epoch
 from api.github_signatures import check_signature
-from api.operations import JSON_TYPES, Call, NoQuery, operation
+from api.inputs import JSON_TYPES
+from api.operations import Call, NoQuery, operation
 from api.parameters import describe_flaws
 from api.services import Services
 from api.strict_json import parse_json

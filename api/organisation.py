@@ -5,7 +5,8 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from api import examples
-from api.operations import Call, FastAnswer, FastCall, NoBody, NoQuery, encode_answer, operation
+from api.answers import encode_answer
+from api.operations import Call, FastAnswer, FastCall, NoBody, NoQuery, operation
 from ontology.credentials import Credential
 from ontology.groups import count_sub_groups
 from ontology.ids import GroupId, ThingId, encode_id
@@ -183,7 +184,7 @@ async def get_quota(call: Call[NoBody, NoQuery]) -> dict[str, Any]:
     tag=_TAG,
     scope=None,
     answer=Vocabulary,
-    tagged=True,
+    has_tag=True,
     answer_example={"counts": {}, "thingTypes": [], "connectionTypes": [], "eventTypes": []},
 )
 async def get_ontology(call: Call[NoBody, NoQuery]) -> dict[str, Any]:

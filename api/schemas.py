@@ -8,6 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from api.field_descriptions import COMMON_FIELDS, FIELDS
 from api.operations import Operation
+from ontology.pagination import TOTAL_MAX
 from ontology.vocabulary import CONNECTION_TYPES, GROUP_TYPES, THING_TYPES
 
 _PROBLEM: dict[str, Any] = {
@@ -72,6 +73,11 @@ def build_schemas(operations: Sequence[Operation]) -> dict[str, Any]:
         "properties": {
             "nextCursor": {"type": ["string", "null"], "description": "Send it as `cursor` for the next page."},
             "hasMore": {"type": "boolean"},
+            "totalCount": {
+                "type": "integer",
+                "description": "Rows of all pages together, where asked for; "
+                f"{TOTAL_MAX} if there are that many or more.",
+            },
         },
     }
     _describe_fields(schemas)

@@ -1,11 +1,13 @@
 """What handlers stand on, made once per process and kept on the application's state."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.authentication import Authenticator
 from api.tails import Tails
+from knowledge.claims import ApiNames
 from knowledge.client import KnowledgeClient
 from ontology.fast_database import FastDatabase
 from ontology.redis_client import Redis
@@ -27,3 +29,5 @@ class Services:
     authenticator: Authenticator
     knowledge: KnowledgeClient
     tails: Tails
+    api_names: Callable[[], ApiNames]
+    """What the live OpenAPI document names; read when first needed."""

@@ -47,7 +47,9 @@ class Measured:
     """The end of the first answer that was not a success."""
 
 
-class _Connection:
+class Connection:
+    """A keep-alive connection with one request under way."""
+
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=ANSWER_SECONDS_MAX)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -89,7 +91,7 @@ def run(load: Load) -> Measured:
     """
     requests = [base64.b64decode(request) for request in load.requests]
     selector = selectors.DefaultSelector()
-    connections = [_Connection(load.port) for _ in range(load.connections)]
+    connections = [Connection(load.port) for _ in range(load.connections)]
     number = 0
     for connection in connections:
         selector.register(connection.socket, selectors.EVENT_READ, connection)

@@ -21,6 +21,7 @@ class Source:
     origin: str | None = None
 
 
+@lru_cache(maxsize=10_000)
 def parse_address(text: str) -> Address | None:
     """The address written in `text`, an IPv4 address mapped into IPv6 as what it is; None if it is none."""
     try:

@@ -1,20 +1,20 @@
-"""A few hot statements, straight on libpq: prepared, many under way on one connection, no round trip of their own.
+"""A few hot statements, straight on libpq: prepared, several in one round trip, the two walls among them.
 
 What a transaction states (see `ontology.database`) and its statement are sent together and closed by one sync, which
 makes them one implicit transaction: row-level security costs no round trip, and an answer is given only after commit.
+Reads that have come together share a sync, each behind what it states; every write has its own.
 
-Statements here are served by an index and end soon. Where one does not, the connection is left alone until it is done,
-and callers are sent to the session, which can do everything that is done here.
+Statements here are served by an index and end soon. The server ends those that do not, and whoever asked, or was sent
+in one go with it, is referred to the session, which can do everything that is done here. So nobody waits longer for
+another's statement than the timeouts below, and nothing waits behind a slow one while another connection is free.
 """
 
 import asyncio
-import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal
 from uuid import UUID
 
 import psycopg
@@ -26,24 +26,15 @@ from ontology.database import CONNECT_TIMEOUT_SECONDS, driver_url
 from ontology.errors import ServiceUnavailable
 from ontology.settings import Settings
 
-STATEMENT_TIMEOUT_MS = 1_000
-LOCK_TIMEOUT_MS = 500
-# The oldest statement of a connection has not ended for so long: no further ones are put behind it.
-STALL_SECONDS = 0.5
-UNDER_WAY_MAX = 64
-STATEMENTS_MAX = 64
+STATEMENT_TIMEOUT_MS = 250
+LOCK_TIMEOUT_MS = 100
+# A server that has not answered for so long is not slow but gone, whatever the network says.
+LOST_SECONDS = 3.0
 RECONNECT_SECONDS = 0.25
-# A burst at the start waits for a connection rather than storm the sessions' pool.
-CONNECTING_SECONDS_MAX = 1.0
-# Each commit waits for the disk, so writes need more connections than reads, and a write waiting for a lock holds up
-# no read.
-CONNECTIONS = {"read": 2, "write": 4}
+WAITING_MAX = 64
 UUID_TYPE, TEXT_TYPE, JSONB_TYPE, TIMESTAMPTZ_TYPE = 2950, 25, 3802, 1184
-_STATE = b"state"
-_STATE_SQL = b"SELECT set_config('app.org_id', $1, true), set_config('app.group_id', $2, true)"
-
-Purpose = Literal["read", "write"]
 Rows = list[tuple[bytes | None, ...]]
+_Hook = Callable[[], None]
 
 
 class Unserved(Exception):
@@ -59,17 +50,18 @@ class HotStatement:
     types: tuple[int, ...]
 
 
-@dataclass(slots=True)
-class _Pending:
-    future: "asyncio.Future[Rows]"
-    sent_at: float
-    rows: Rows
-    preparing: bytes | None = None
-    failure: str = ""
+_STATE = HotStatement(
+    b"state",
+    b"SELECT set_config('app.org_id', $1, true), set_config('app.group_id', $2, true)",
+    (TEXT_TYPE, TEXT_TYPE),
+)
 
 
 class FastDatabase:
-    """The hot connections of one process, opened at first use."""
+    """The hot connections of one process, opened at first use.
+
+    Each commit waits for the disk, so writes have more connections than reads, and send fewer in one go.
+    """
 
     def __init__(self, settings: Settings) -> None:
         options = f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS}"
@@ -77,17 +69,14 @@ class FastDatabase:
         conninfo = make_conninfo(
             url, options=options, application_name="one-hot", connect_timeout=CONNECT_TIMEOUT_SECONDS
         )
-        self._lanes: dict[Purpose, list[_Lane]] = {
-            "read": [_Lane(conninfo) for _ in range(CONNECTIONS["read"])],
-            "write": [_Lane(conninfo) for _ in range(CONNECTIONS["write"])],
-        }
+        self._reads = _Queue(conninfo, connections=2, batch_max=16, one_sync=True)
+        self._writes = _Queue(conninfo, connections=4, batch_max=3, one_sync=False)
 
     @property
     def is_ready(self) -> bool:
         """Whether every connection is there; asking makes those that are not begin to connect."""
-        now = time.monotonic()
-        free = [lane.is_free(now) for lanes in self._lanes.values() for lane in lanes]
-        return all(free)
+        ready = [queue.connect() for queue in (self._reads, self._writes)]
+        return all(ready)
 
     async def read(self, actor: Actor, statement: HotStatement, values: Sequence[bytes | None]) -> Rows:
         """The rows of a statement that changes nothing, in Postgres's binary form.
@@ -96,7 +85,7 @@ class FastDatabase:
             Unserved: no connection is free for it, or it failed.
         """
         try:
-            return await (await self._choose("read")).run(actor, statement, values)
+            return await self._reads.run(actor, statement, values)
         except ServiceUnavailable:
             raise Unserved from None
 
@@ -107,114 +96,171 @@ class FastDatabase:
             Unserved: no connection is free for it, or the server refused it; nothing has changed.
             ServiceUnavailable: the connection was lost, and nobody knows whether it had been committed.
         """
-        return await (await self._choose("write")).run(actor, statement, values)
+        return await self._writes.run(actor, statement, values)
 
     async def close(self) -> None:
-        for lanes in self._lanes.values():
-            for lane in lanes:
-                await lane.close()
+        await self._reads.close()
+        await self._writes.close()
 
-    async def _choose(self, purpose: Purpose) -> "_Lane":
-        """The connection with the least under way that is not stalled."""
-        if (lane := self._find_free(purpose)) is not None:
-            return lane
-        connecting = [lane.connecting for lane in self._lanes[purpose] if lane.connecting is not None]
-        if connecting:
-            await asyncio.wait(connecting, timeout=CONNECTING_SECONDS_MAX, return_when=asyncio.FIRST_COMPLETED)
-            if (lane := self._find_free(purpose)) is not None:
-                return lane
-        raise Unserved
 
-    def _find_free(self, purpose: Purpose) -> "_Lane | None":
-        now = time.monotonic()
-        best: _Lane | None = None
-        for lane in self._lanes[purpose]:
-            if lane.is_free(now) and (best is None or lane.under_way < best.under_way):
-                best = lane
-        return best
+@dataclass(slots=True)
+class _Work:
+    """One statement for one actor, from its caller's question to the answer."""
+
+    actor: Actor
+    statement: HotStatement
+    values: Sequence[bytes | None]
+    future: "asyncio.Future[Rows]"
+    rows: Rows = field(default_factory=list[tuple[bytes | None, ...]])
+    results_due: int = 2
+    preparing: list[bytes] = field(default_factory=list[bytes])
+    failure: str = ""
+
+    def finish(self) -> None:
+        if self.future.done():  # its caller has gone
+            return
+        if self.failure:
+            self.future.set_exception(Unserved(self.failure))
+        else:
+            self.future.set_result(self.rows)
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class _Queue:
+    """Statements of one kind, and the connections that take them as they become free."""
+
+    def __init__(self, conninfo: str, *, connections: int, batch_max: int, one_sync: bool) -> None:
+        self._lanes = [_Lane(conninfo, self._feed, self._drop_unless_served) for _ in range(connections)]
+        self._batch_max = batch_max
+        self._one_sync = one_sync
+        self._waiting: deque[_Work] = deque()
+        self._fed = False
+
+    def connect(self) -> bool:
+        """Whether every connection is there; those that are not begin to connect."""
+        ready = [lane.connect() for lane in self._lanes]
+        return all(ready)
+
+    async def run(self, actor: Actor, statement: HotStatement, values: Sequence[bytes | None]) -> Rows:
+        if len(self._waiting) >= WAITING_MAX or not self._connect_some():
+            raise Unserved
+        loop = asyncio.get_running_loop()
+        work = _Work(actor, statement, values, loop.create_future())
+        self._waiting.append(work)
+        if not self._fed:  # what else comes in this turn of the loop leaves with it
+            self._fed = True
+            loop.call_soon(self._feed)
+        return await work.future
+
+    async def close(self) -> None:
+        for lane in self._lanes:
+            await lane.close()
+
+    def _connect_some(self) -> bool:
+        """Whether there is any connection; all that are not there begin to connect."""
+        self.connect()
+        return any(lane.is_connected for lane in self._lanes)
+
+    def _feed(self) -> None:
+        """Give what waits to the connections that are free, in equal parts."""
+        self._fed = False
+        free = [lane for lane in self._lanes if lane.is_free]
+        while free and self._waiting:
+            count = min(self._batch_max, -(-len(self._waiting) // len(free)))
+            works = [self._waiting.popleft() for _ in range(count)]
+            free.pop().send([works] if self._one_sync else [[work] for work in works])
+
+    def _drop_unless_served(self) -> None:
+        """After a connection was lost: what waits goes on waiting only if there is another."""
+        if not self._connect_some():
+            while self._waiting:
+                self._waiting.popleft().fail(Unserved("no connection"))
 
 
 class _Lane:
-    """One connection in pipeline mode."""
+    """One connection in pipeline mode. It is sent more when it has answered everything it was sent."""
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: str, on_free: _Hook, on_lost: _Hook) -> None:
         self._conninfo = conninfo
+        self._on_free = on_free
+        self._on_lost = on_lost
+        self._opened: psycopg.AsyncConnection | None = None
         self._connection: pq.abc.PGconn | None = None
         self._descriptor = -1
-        self.connecting: asyncio.Task[None] | None = None
-        self._pending: deque[_Pending] = deque()
+        self._connecting: asyncio.Task[None] | None = None
+        self._batches: deque[list[_Work]] = deque()
+        self._position = 0
         self._prepared: set[bytes] = set()
+        self._watch: asyncio.TimerHandle | None = None
         self._closed = False
 
     @property
-    def under_way(self) -> int:
-        return len(self._pending)
+    def is_connected(self) -> bool:
+        return self._connection is not None
 
-    def is_free(self, now: float) -> bool:
-        """Whether a statement sent now would begin at once or soon; begins to connect where there is no connection."""
-        if self._connection is None:
-            if self.connecting is None and not self._closed:
-                self.connecting = asyncio.get_running_loop().create_task(self._connect())
-            return False
-        pending = self._pending
-        return not pending or (len(pending) < UNDER_WAY_MAX and now - pending[0].sent_at < STALL_SECONDS)
+    @property
+    def is_free(self) -> bool:
+        return self._connection is not None and not self._batches
 
-    async def run(self, actor: Actor, statement: HotStatement, values: Sequence[bytes | None]) -> Rows:
+    def connect(self) -> bool:
+        """Whether there is a connection; if not, one is on its way."""
+        if self._connection is None and self._connecting is None and not self._closed:
+            self._connecting = asyncio.get_running_loop().create_task(self._connect())
+        return self._connection is not None
+
+    def send(self, batches: list[list[_Work]]) -> None:
+        """Send statements, with a sync behind each batch."""
         connection = self._connection
         assert connection is not None
-        future: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
-        pending = _Pending(future, time.monotonic(), [])
+        self._batches.extend(batches)
+        self._watch = asyncio.get_running_loop().call_later(LOST_SECONDS, self._lose)
         try:
-            if statement.name not in self._prepared:
-                if len(self._prepared) >= STATEMENTS_MAX:
-                    raise Unserved
-                connection.send_prepare(statement.name, statement.sql, statement.types)
-                self._prepared.add(statement.name)
-                pending.preparing = statement.name
-            connection.send_query_prepared(_STATE, (uuid_text(actor.org_id), uuid_text(actor.group_id)))
-            connection.send_query_prepared(statement.name, values, result_format=1)
-            connection.pipeline_sync()
-            self._pending.append(pending)
+            for batch in batches:
+                for work in batch:
+                    self._send_one(connection, work)
+                connection.pipeline_sync()
             self._flush()
         except psycopg.Error:
             self._lose()
-            if not future.done():
-                future.set_exception(ServiceUnavailable())
-        return await future
 
     async def close(self) -> None:
         self._closed = True
-        if self.connecting is not None:
-            self.connecting.cancel()
+        if self._connecting is not None:
+            self._connecting.cancel()
             with suppress(asyncio.CancelledError):
-                await self.connecting
+                await self._connecting
         self._lose()
+
+    def _send_one(self, connection: pq.abc.PGconn, work: _Work) -> None:
+        actor, statement = work.actor, work.statement
+        for needed in (_STATE, statement):
+            if needed.name not in self._prepared:
+                connection.send_prepare(needed.name, needed.sql, needed.types)
+                self._prepared.add(needed.name)
+                work.preparing.append(needed.name)
+                work.results_due += 1
+        connection.send_query_prepared(_STATE.name, (uuid_text(actor.org_id), uuid_text(actor.group_id)))
+        connection.send_query_prepared(statement.name, work.values, result_format=1)
 
     async def _connect(self) -> None:
         """Until there is a connection; callers use sessions meanwhile."""
         while True:
             try:
-                connection = await asyncio.to_thread(self._open)
+                self._opened = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+                break
             except psycopg.Error:
                 await asyncio.sleep(RECONNECT_SECONDS)
-                continue
-            break
-        self._prepared = {_STATE}
-        self._connection = connection
-        self._descriptor = connection.socket
-        self.connecting = None
-        asyncio.get_running_loop().add_reader(self._descriptor, self._receive)
-
-    def _open(self) -> pq.abc.PGconn:
-        connection: pq.abc.PGconn = pq.PGconn.connect(self._conninfo.encode())
-        if connection.status != pq.ConnStatus.OK:
-            raise psycopg.OperationalError(connection.get_error_message())
-        prepared = connection.prepare(_STATE, _STATE_SQL, (TEXT_TYPE, TEXT_TYPE))
-        if prepared.status != pq.ExecStatus.COMMAND_OK:
-            raise psycopg.OperationalError(prepared.get_error_message())
+        connection = self._opened.pgconn
         connection.nonblocking = 1
         connection.enter_pipeline_mode()
-        return connection
+        self._prepared = set()
+        self._connection, self._descriptor = connection, connection.socket
+        self._connecting = None
+        asyncio.get_running_loop().add_reader(self._descriptor, self._receive)
+        self._on_free()
 
     def _flush(self) -> None:
         """Send what libpq holds; what the socket does not take now is sent when it does."""
@@ -240,59 +286,67 @@ class _Lane:
         try:
             connection.consume_input()
             idle = False
-            while self._pending and not connection.is_busy():
+            while self._batches and not connection.is_busy():
                 result = connection.get_result()
-                if result is None:
-                    if idle:
-                        break
+                if result is not None:
+                    idle = False
+                    self._take(result)
+                elif idle:  # nothing between two results is their end, nothing twice that of all there are
+                    break
+                else:
                     idle = True
-                    continue
-                idle = False
-                self._take(result)
         except psycopg.Error:
             self._lose()
             return
         if connection.status != pq.ConnStatus.OK:
             self._lose()
+        elif not self._batches:
+            self._rest()
+            self._on_free()
 
     def _take(self, result: pq.abc.PGresult) -> None:
         """One result: rows are kept, and given to who waits when the sync says that they are committed."""
-        pending = self._pending[0]
         status = result.status
+        if status == pq.ExecStatus.PIPELINE_SYNC:
+            self._position = 0
+            for work in self._batches.popleft():
+                work.finish()
+            return
+        work = self._batches[0][self._position]
+        work.results_due -= 1
+        if work.results_due == 0:
+            self._position += 1
         if status == pq.ExecStatus.TUPLES_OK:
-            columns = range(result.nfields)
-            pending.rows = [tuple([result.get_value(row, c) for c in columns]) for row in range(result.ntuples)]
+            if work.results_due == 0:
+                columns = range(result.nfields)
+                work.rows = [tuple([result.get_value(row, c) for c in columns]) for row in range(result.ntuples)]
         elif status == pq.ExecStatus.COMMAND_OK:
-            pending.preparing = None
-        elif status == pq.ExecStatus.PIPELINE_SYNC:
-            self._pending.popleft()
-            if pending.preparing is not None:  # refused: the name stands for nothing
-                self._prepared.discard(pending.preparing)
-            if self._pending:
-                self._pending[0].sent_at = time.monotonic()  # its turn begins now
-            if pending.future.done():
-                return
-            if pending.failure:
-                pending.future.set_exception(Unserved(pending.failure))
-            else:
-                pending.future.set_result(pending.rows)
-        elif status in (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.PIPELINE_ABORTED):
-            pending.failure = pending.failure or result.get_error_message()
+            work.preparing.pop(0)
+        else:
+            work.failure = work.failure or result.get_error_message() or "not run"
+            self._prepared.difference_update(work.preparing)  # these names stand for nothing
+
+    def _rest(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
 
     def _lose(self) -> None:
         """Drop the connection; callers are told, and the next one makes a new connection begin."""
+        self._rest()
         connection, self._connection = self._connection, None
         if connection is None:
             return
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._descriptor)
         loop.remove_writer(self._descriptor)
-        with suppress(psycopg.Error):
-            connection.finish()
-        waiting, self._pending = self._pending, deque[_Pending]()
-        for pending in waiting:
-            if not pending.future.done():
-                pending.future.set_exception(ServiceUnavailable())
+        connection.finish()
+        self._opened = None
+        lost, self._batches, self._position = self._batches, deque[list[_Work]](), 0
+        for batch in lost:
+            for work in batch:
+                work.fail(ServiceUnavailable())
+        self._on_lost()
 
 
 @lru_cache(maxsize=10_000)

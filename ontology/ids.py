@@ -20,8 +20,33 @@ _VALUES = {character: value for value, character in enumerate(ALPHABET)}
 SUFFIX_LENGTH = 26
 _MILLISECONDS_MAX = 253_402_214_400_000  # 9999-12-31, the last that a datetime can hold
 _SHIFTS = range(120, -1, -10)
+_ENTROPY_BYTES = 1_024
 KINDS = ("group", "person", "thing", "connection", "event", "knowledge", "invitation")
 _EXAMPLE_SUFFIX = "01jd8kq3v5e9ra7t2m4xw6yz0c"
+
+
+class _Entropy:
+    """Random bits of the system's, fetched many at a time: a request needs few, and every fetch is a system call."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._forget()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def take(self, length: int) -> int:
+        """So many bytes as a number; no byte is given twice."""
+        with self._lock:
+            if self._at + length > len(self._bytes):
+                self._bytes, self._at = os.urandom(_ENTROPY_BYTES), 0
+            start, self._at = self._at, self._at + length
+            return int.from_bytes(self._bytes[start : self._at], "big")
+
+    def _forget(self) -> None:
+        """In a new process, which must not give what its parent gives."""
+        self._bytes, self._at = b"", 0
+
+
+_take_random = _Entropy().take
 
 
 class _Clock:
@@ -32,7 +57,7 @@ class _Clock:
         self._last = 0
 
     def next_uuid(self) -> UUID:
-        random = int.from_bytes(os.urandom(8), "big")
+        random = _take_random(8)
         with self._lock:
             # 48 bits of milliseconds and 12 bits of their fraction (RFC 9562, method 3).
             now = time.time_ns() * 4096 // 1_000_000
@@ -64,6 +89,11 @@ _PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
 def encode_id(kind: str, value: UUID) -> str:
     """The text form the API shows; few ids (of groups, keys, actors) are shown again and again."""
     return f"{kind}_{encode_suffix(value.int)}"
+
+
+def random_suffix() -> str:
+    """24 characters of 120 random bits."""
+    return encode_suffix(_take_random(15))[2:]
 
 
 def encode_suffix(number: int) -> str:

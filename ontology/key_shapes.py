@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator
 from pydantic import Field as PydanticField
-from sqlalchemy import ForeignKeyConstraint, Text, Uuid
+from sqlalchemy import BigInteger, ForeignKeyConstraint, Text, Uuid
 from sqlmodel import Field
 
 from ontology.addresses import normalise_origin, parse_network
@@ -36,7 +36,7 @@ class KeyUse(TenantRow, table=True):
     last_used_at: datetime = Field(sa_type=Timestamp)
     last_used_ip: str | None = Field(default=None, sa_type=Text)
     last_used_agent: str | None = Field(default=None, sa_type=Text)
-    requests: int = 0
+    requests: int = Field(default=0, sa_type=BigInteger)
 
 
 def _check_network(text: str) -> str:
@@ -164,7 +164,7 @@ def describe_key(key: Thing, use: KeyUse | None, now: datetime) -> ApiKey:
         rate_limit=properties.get("rateLimit"),
         allowed_addresses=properties.get("allowedAddresses"),
         allowed_origins=properties.get("allowedOrigins"),
-        status=describe_status(key, now),
+        status=describe_status(key.status, properties, now),
         expires_at=_read_moment(properties, "expiresAt"),
         rotating_until=_read_moment(properties, "rotatingUntil"),
         replaced_by=decode_id(successor)[1] if successor else None,
@@ -179,13 +179,14 @@ def describe_key(key: Thing, use: KeyUse | None, now: datetime) -> ApiKey:
     )
 
 
-def describe_status(key: Thing, now: datetime) -> str:
-    end = find_end(key.properties)
-    if key.status != Status.ACTIVE:
+def describe_status(status: str, properties: Mapping[str, Any], now: datetime) -> str:
+    """A key's state as its thing's state and its ends make it."""
+    end = find_end(properties)
+    if status != Status.ACTIVE:
         return "revoked"
     if end is not None and end <= to_epoch_ms(now):
         return "expired"
-    return "rotating" if key.properties.get("replacedBy") else "active"
+    return "rotating" if properties.get("replacedBy") else "active"
 
 
 def _read_moment(properties: Mapping[str, Any], name: str) -> datetime | None:

@@ -159,7 +159,9 @@ async def _end_keys(
     query = Thing.visible_to(actor).where(col(Thing.id).in_(found), col(Thing.type) == "api_key")
     keys = (await session.exec(query.order_by(col(Thing.id)).with_for_update())).all()
     for key in keys:
-        if describe_status(key, now) in ("revoked", "expired") or (shorten and key.properties.get("leakedAt")):
+        if describe_status(key.status, key.properties, now) in ("revoked", "expired") or (
+            shorten and key.properties.get("leakedAt")
+        ):
             continue
         finding = found[key.id]
         key.properties = key.properties | {"leakedAt": to_epoch_ms(now)}
@@ -209,7 +211,7 @@ def _describe(key: Thing, now: datetime) -> Leak:
         key_id=key.id,
         name=key.name,
         prefix=properties["prefix"],
-        status=describe_status(key, now),
+        status=describe_status(key.status, key.properties, now),
         expires_at=parse_moment(expires) if expires else None,
         revoked_at=parse_moment(revoked) if revoked else None,
     )

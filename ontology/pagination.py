@@ -16,17 +16,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import literal, tuple_
+from sqlalchemy import func, literal, select, tuple_
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
 
 from ontology.actors import Actor
+from ontology.database import run_sql
 from ontology.errors import Flaw, InvalidCursor
 
 Row = TypeVar("Row")
 
-LIMIT_DEFAULT, LIMIT_MAX = 50, 1000
+LIMIT_DEFAULT, LIMIT_MAX, TOTAL_MAX = 50, 1000, 10_000
 # A text of 500 characters to sort by, an id and the signature.
 CURSOR_LENGTH_MAX = 3_000
 _SIGNATURE_BYTES = 12
@@ -44,10 +45,11 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Row]):
-    """Rows in order, and the cursor of what follows if there is more."""
+    """Rows in order, the cursor of what follows if there is more, and how many there are in all if that was asked."""
 
     rows: Sequence[Row]
     next_cursor: str | None
+    total: int | None = None
 
 
 def _sign(request: PageRequest, actor: Actor, purpose: str, last: bytes) -> bytes:
@@ -90,6 +92,12 @@ def _open(request: PageRequest, actor: Actor, purpose: str) -> bytes | None:
 def describe_list(name: str, **filters: Any) -> str:
     """The purpose a cursor is bound to: the list and its filters."""
     return name + json.dumps(filters, sort_keys=True, default=str)
+
+
+async def count_rows(session: AsyncSession, query: SelectOfScalar[Any], identity: Any) -> int:
+    """How many rows a query finds; it stops at `TOTAL_MAX`, so that counting costs no more than reading those."""
+    found = query.with_only_columns(col(identity)).limit(TOTAL_MAX).subquery()
+    return (await run_sql(session, select(func.count()).select_from(found))).scalar_one()
 
 
 async def fetch_page(

@@ -116,7 +116,7 @@ class _Wire(asyncio.Protocol):
         if self.lost:
             future.set_exception(RedisError("the connection is lost"))
             return future
-        if not self._leaving:
+        if not self._leaving and not self._waiting:
             self._loop.call_soon(self._send)
         self._leaving.append(command)
         self._waiting.append((time.monotonic(), future))
@@ -149,6 +149,8 @@ class _Wire(asyncio.Protocol):
             else:
                 future.set_result(answer)
         self._arrived = arrived[at:]
+        if self._leaving and len(self._waiting) == len(self._leaving):
+            self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True

@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.database import open_duty, run_sql
+from ontology.deadlines import within
 from ontology.records import to_epoch_ms
 from ontology.redis_client import Redis, RedisError
 from ontology.redis_pipe import RedisPipe, pack
@@ -30,6 +31,10 @@ STREAM = "request-log"
 STREAM_LENGTH_MAX = 1_000_000
 ROWS_PER_ENTRY_MAX = 100
 REDIS_REST_SECONDS = 1.0
+# An answer waits for its entry, so it cannot wait for a database that does not answer.
+STORE_SECONDS = 3.0
+# Answers wait for their entries, so this is short; connections that were cut are new before it is over.
+WRITE_SECONDS_MAX, WRITE_PAUSE_SECONDS = 2.0, 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -107,13 +112,11 @@ async def forget_entries(redis: Redis, identities: Sequence[bytes]) -> None:
 
 
 async def store_entries(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
-    """Write entries to the table and the keys' last use; entries already there are left alone (duty `request_log`).
+    """Write entries to the table, the keys' usage and their last use; entries already there are left alone.
 
-    One statement for each table, whatever the number of rows. COPY is refused on tables with row-level security.
+    One statement, whatever the number of rows (duty `request_log`). COPY is refused on tables with row-level security.
     """
-    payload = msgspec.json.encode(list(rows)).decode()
-    await run_sql(session, _INSERT_ROWS, {"rows": payload})
-    await run_sql(session, _UPSERT_USES, {"rows": payload})
+    await run_sql(session, _STORE_ROWS, {"rows": msgspec.json.encode(list(rows)).decode()})
 
 
 class RequestLog:
@@ -158,35 +161,61 @@ class RequestLog:
                     written.set_result(None)
 
     async def _write(self, entries: list[LogEntry]) -> None:
+        """Until it is done, or neither way was open for `WRITE_SECONDS_MAX`.
+
+        Repeating is harmless: entries are told apart by their ids.
+        """
+        ends = time.monotonic() + WRITE_SECONDS_MAX
+        while True:
+            try:
+                await self._write_once(entries)
+                return
+            except (SQLAlchemyError, OSError) as error:
+                if time.monotonic() > ends:
+                    _log.error("%d requests could not be logged", len(entries), exc_info=error)
+                    return
+            await asyncio.sleep(WRITE_PAUSE_SECONDS)
+
+    async def _write_once(self, entries: list[LogEntry]) -> None:
         """Through Redis; straight to the database while Redis is away."""
         if time.monotonic() >= self._redis_rests_until:
             try:
-                return await append_entries(self._redis, entries, self._pipe)
+                await append_entries(self._redis, entries, self._pipe)
+                return
             except RedisError:
                 self._redis_rests_until = time.monotonic() + REDIS_REST_SECONDS
-        try:
-            async with open_duty(self._engine, "request_log") as session:
-                await store_entries(session, [describe_entry(entry) for entry in entries])
-        except (SQLAlchemyError, OSError) as error:
-            _log.error("%d requests could not be logged", len(entries), exc_info=error)
-        return None
+        await within(STORE_SECONDS, self._store(entries))
+
+    async def _store(self, entries: list[LogEntry]) -> None:
+        async with open_duty(self._engine, "request_log") as session:
+            await store_entries(session, [describe_entry(entry) for entry in entries])
 
 
 _COLUMNS = (
     "id uuid, org_id uuid, group_id uuid, key_id uuid, actor_id text, target_id text, "
     "timestamp timestamptz, request_id text, metadata jsonb"
 )
-_INSERT_ROWS = text(
+# Only calls that were not there yet are counted, so whoever stores a call twice counts it once. Each table is written
+# in the order of its key: two that store at once wait for one another and do not lock each other out.
+_STORE_ROWS = text(
+    "WITH stored AS ("  # noqa: S608 - nothing of a caller's
     "INSERT INTO request_log "
     "(id, org_id, group_id, type, actor_id, target_id, timestamp, request_id, key_id, metadata) "
     "SELECT id, org_id, group_id, 'api_request_made', actor_id, target_id, timestamp, request_id, key_id, metadata "
-    "FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(" + _COLUMNS + ") ON CONFLICT DO NOTHING"
-)
-_UPSERT_USES = text(
+    "FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(" + _COLUMNS + ") ORDER BY id ON CONFLICT DO NOTHING "
+    "RETURNING org_id, group_id, key_id, timestamp, endpoint, status, metadata"
+    "), counted AS ("
+    "INSERT INTO usage_days (org_id, group_id, key_id, day, operation, status_class, calls) "
+    "SELECT org_id, (array_agg(group_id))[1], key_id, timezone('UTC', timestamp)::date, left(endpoint, 200), "
+    "status / 100, count(*) FROM stored WHERE key_id IS NOT NULL "
+    "GROUP BY org_id, key_id, 4, 5, 6 ORDER BY org_id, key_id, 4, 5, 6 "
+    "ON CONFLICT (org_id, key_id, day, operation, status_class) "
+    "DO UPDATE SET calls = usage_days.calls + excluded.calls"
+    ") "
     "INSERT INTO api_key_uses (key_id, org_id, group_id, last_used_at, last_used_ip, last_used_agent, requests) "
     "SELECT DISTINCT ON (key_id) key_id, org_id, group_id, timestamp, metadata->>'ipAddress', "
     "metadata->>'userAgent', count(*) OVER (PARTITION BY key_id) "
-    "FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(" + _COLUMNS + ") WHERE key_id IS NOT NULL "
+    "FROM stored WHERE key_id IS NOT NULL "
     "ORDER BY key_id, timestamp DESC "
     "ON CONFLICT (key_id) DO UPDATE SET last_used_at = excluded.last_used_at, "
     "last_used_ip = excluded.last_used_ip, last_used_agent = excluded.last_used_agent, "

@@ -129,7 +129,7 @@ async def get_rotation(session: AsyncSession, actor: Actor, key_id: UUID, now: d
         new_key_id=decode_id(successor)[1],
         started_at=started,
         until=until,
-        old_key_status=describe_status(key, now),
+        old_key_status=describe_status(key.status, key.properties, now),
         used_since_start=use is not None and use.last_used_at > started,
         last_used_at=use.last_used_at if use else None,
         last_used_ip=use.last_used_ip if use else None,

@@ -1,7 +1,7 @@
 """Things: what exists. One table for all types; the vocabulary says what a type's properties may hold."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -32,7 +32,7 @@ from ontology.events import record_event
 from ontology.groups import Group, get_active_group, get_group
 from ontology.ids import GroupId, ThingId, encode_id, new_id
 from ontology.merge import merge_patch
-from ontology.pagination import Page, PageRequest, Sort, describe_list, fetch_page, fetch_sorted_page
+from ontology.pagination import Page, PageRequest, Sort, count_rows, describe_list, fetch_page, fetch_sorted_page
 from ontology.plans import PLAN_LIMITS
 from ontology.property_filters import PropertyFilter, match_properties
 from ontology.records import Input, Moment, TenantRow, Timestamp, next_change, utc_now
@@ -68,6 +68,13 @@ class ThingFields(TenantRow):
     deleted_at: Moment | None = Field(default=None, sa_type=Timestamp)
     created_by: str = Field(sa_type=Text)
 
+    def as_json(self) -> dict[str, Any]:
+        """Without the properties that the vocabulary marks sensitive."""
+        data = super().as_json()
+        hidden = THING_TYPES[self.type].sensitive_names
+        data["properties"] = {k: v for k, v in data["properties"].items() if k not in hidden}
+        return data
+
 
 class SortBy(StrEnum):
     CREATED_AT = "createdAt"
@@ -102,13 +109,6 @@ class Thing(ThingFields, table=True):
         Index("ix_things_org_id_type_id", "org_id", "type", "id"),
         *(Index(f"ix_things_org_id_{name}_id", "org_id", name, "id") for name in ("created_at", "updated_at", "name")),
     )
-
-    def as_json(self) -> dict[str, Any]:
-        """Without the properties that the vocabulary marks sensitive."""
-        data = super().as_json()
-        hidden = THING_TYPES[self.type].sensitive_names
-        data["properties"] = {k: v for k, v in data["properties"].items() if k not in hidden}
-        return data
 
 
 _SORT_COLUMNS: dict[SortBy, Any] = {
@@ -318,10 +318,12 @@ async def list_things(
     narrow: ThingFilter = ThingFilter(),
     sort_by: SortBy | None = None,
     descending: bool = True,
+    with_total: bool = False,
 ) -> Page[Thing]:
     """Things within reach, newest first unless sorted; those of a managed type only when `type` asks for it.
 
-    `q` finds things that hold every word, or begin of one, in name or texts.
+    `q` finds things that hold every word, or begin of one, in name or texts. `with_total` counts all pages together, no
+    further than `TOTAL_MAX`.
 
     Raises:
         NotFound: the group is out of reach. UnknownType: the type.
@@ -340,14 +342,17 @@ async def list_things(
         query = query.where(col(Thing.deleted_at).is_(None))
     if q:
         query = query.where(_SEARCH.op("@@")(func.to_tsquery("simple", _prefix_query(q))))
+    total = await count_rows(session, query, Thing.id) if with_total else None
     given: dict[str, Any] = {"type": type, "status": status, "q": q, "group": group_id, "deleted": include_deleted}
     if narrow != ThingFilter():
         given["narrow"] = narrow
     if sort_by is None and descending:
-        return await fetch_page(session, actor, query, Thing.id, page, describe_list("things", **given))
+        found = await fetch_page(session, actor, query, Thing.id, page, describe_list("things", **given))
+        return replace(found, total=total)
     sort = Sort(_SORT_COLUMNS[sort_by or SortBy.CREATED_AT], descending)
     purpose = describe_list("things", sort=sort_by, descending=descending, **given)
-    return await fetch_sorted_page(session, actor, query, Thing.id, sort, page, purpose)
+    found = await fetch_sorted_page(session, actor, query, Thing.id, sort, page, purpose)
+    return replace(found, total=total)
 
 
 def _narrow(wanted: ThingFilter) -> list[ColumnElement[bool]]:

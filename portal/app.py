@@ -13,9 +13,9 @@ from litestar.types import ASGIApp
 from api.authentication import Authenticator
 from api.dispatch import Dispatch
 from api.frame import Frame
+from api.inputs import BODY_BYTES_MAX
 from api.logging import configure_logging
-from api.operations import BODY_BYTES_MAX
-from api.routes import api_router
+from api.routes import api_names, api_router
 from api.services import Services
 from api.tails import Tails
 from knowledge.client import KnowledgeClient
@@ -47,7 +47,7 @@ def create_services(settings: Settings) -> Services:
     authenticators.append(authenticator)
     knowledge = KnowledgeClient(Path(settings.knowledge_socket))
     hot = FastDatabase(settings)
-    return Services(settings, engine, redis, pipe, hot, authenticator, knowledge, Tails(redis))
+    return Services(settings, engine, redis, pipe, hot, authenticator, knowledge, Tails(redis), api_names)
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:

@@ -2,8 +2,10 @@
 
 from portal.pages import (
     accounts,
+    asking,
     crawlers,
     docs,
+    documents,
     events,
     gallery,
     home,
@@ -13,19 +15,23 @@ from portal.pages import (
     reference,
     search,
     start,
+    usage,
 )
 
 page_handlers = [
     *home.handlers,
     *docs.handlers,
     *search.handlers,
+    *asking.handlers,
     *reference.handlers,
     *accounts.handlers,
     *join.handlers,
     *keys.handlers,
     *events.handlers,
+    *documents.handlers,
     *members.handlers,
     *start.handlers,
+    *usage.handlers,
     *gallery.handlers,
     *crawlers.handlers,
 ]

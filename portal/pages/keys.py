@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from litestar import Request, Response, get, post
 from litestar.response import Redirect
@@ -20,6 +21,7 @@ from ontology.pagination import PageRequest
 from ontology.records import to_epoch_ms, utc_now
 from ontology.rotations import RotationCreate, rotate_key
 from ontology.scopes import Preset, Scope
+from ontology.usage import KEYS_MAX, KeyUsage, list_key_usage
 from portal.rendering import render
 from portal.sessions import Visitor, read_form, read_visitor
 
@@ -51,6 +53,8 @@ class KeyView:
     last_used_ip: str | None
     expires: str | None
     rotating_until: str | None = None
+    week: int = 0
+    month: int = 0
     current: bool = False
 
 
@@ -173,6 +177,14 @@ async def _list(visitor: Visitor) -> list[ApiKey]:
     return found[:KEYS_SHOWN]
 
 
+async def _count_calls(visitor: Visitor) -> dict[UUID, KeyUsage]:
+    actor = visitor.member().actor
+    page = PageRequest(visitor.services.settings.secret_key, KEYS_MAX)
+    async with open_transaction(visitor.services.engine, actor) as session:
+        found = await list_key_usage(session, actor, page, utc_now())
+    return {usage.key_id: usage for usage in found.rows}
+
+
 def _is_explorers(key: ApiKey) -> bool:
     brief = key.expires_at is not None and key.expires_at - key.created_at <= _EXPLORER_LIFE_MAX
     return key.name == EXPLORER_NAME and brief
@@ -186,13 +198,14 @@ async def _show(
     created: NewKey | None = None,
     status: int = 200,
 ) -> Response[str]:
-    keys = tuple(_view(key) for key in await _list(visitor))
+    used = await _count_calls(visitor)
+    keys = tuple(_view(key, used.get(key.id)) for key in await _list(visitor))
     scopes = tuple(scope.value for scope in Scope)
     page = KeysPage(keys, scopes, created, values, problems or {})
     return render("keys.html", visitor.site, page, status=status)
 
 
-def _view(key: ApiKey) -> KeyView:
+def _view(key: ApiKey, used: KeyUsage | None) -> KeyView:
     return KeyView(
         id=encode_id("thing", key.id),
         name=key.name,
@@ -206,6 +219,8 @@ def _view(key: ApiKey) -> KeyView:
         last_used_ip=key.last_used_ip,
         expires=_day(key.expires_at) if key.expires_at else None,
         rotating_until=_minute(key.rotating_until) if key.rotating_until else None,
+        week=used.last7_days if used else 0,
+        month=used.this_month if used else 0,
     )
 
 

@@ -23,6 +23,8 @@ PUBLIC = (
     "/docs/errors/expired_api_key",
     "/search",
     "/search?q=my+key+stopped+working",
+    "/search?q=my+key+stopped+working&ask=1",
+    "/search?q=what+is+the+weather+in+Berlin&ask=1",
     "/reference",
     "/reference/createEntity",
     "/reference/listEntities",
@@ -31,7 +33,7 @@ PUBLIC = (
     "/patterns",
     "/no-such-page",
 )
-MEMBERS = ("/", "/start", "/keys", "/reference/createApiKey", "/no-such-page")
+MEMBERS = ("/", "/start", "/keys", "/usage", "/documents", "/reference/createApiKey", "/no-such-page")
 # Two frames, and the end of what the change of colours has started; what was stopped half-way never tells its end.
 SETTLED = """() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))
     .then(() => document.getAnimations().forEach((animation) => {

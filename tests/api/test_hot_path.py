@@ -61,11 +61,12 @@ def superuser_url(parts: Parts, api: Program) -> str:
 
 @contextmanager
 def _long_way() -> Iterator[None]:
-    async def refuse(self: FastDatabase, purpose: str) -> None:
+    async def refuse(*_: Any) -> None:
         raise Unserved
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FastDatabase, "_choose", refuse)
+        patch.setattr(FastDatabase, "read", refuse)
+        patch.setattr(FastDatabase, "write", refuse)
         yield
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cache
@@ -104,13 +104,15 @@ def lists() -> list[Attempt]:
     """Every request that shows rows without being given an id, and every free text it can be filtered by."""
     found: list[Attempt] = []
     for method, path, about in operations():
-        if "{" in path or (method != "GET" and about["operationId"] != "searchKnowledge"):
+        if "{" in path or (method != "GET" and about["operationId"] not in ("searchKnowledge", "askKnowledge")):
             continue
         plain = attempts()[about["operationId"]]
         names = {parameter["name"] for parameter in about.get("parameters", [])}
         found.append(replace(plain, query=plain.query | ({"limit": "1000"} if "limit" in names else {})))
         if "includeDeleted" in names:
             found.append(replace(found[-1], query=found[-1].query | {"includeDeleted": "true"}))
+        if "expand" in names:
+            found.append(replace(found[-1], query=found[-1].query | {"expand": "connections", "totalCount": "true"}))
         if "q" in names:
             found.append(replace(plain, query={"q": "canary"}))
     return found
@@ -180,13 +182,16 @@ def fill(attempt: Attempt, ids: dict[str, str], except_for: Slot | None = None) 
     return attempt
 
 
-async def find_leaks(world: World, caller: Caller, victims: list[Belongings]) -> dict[str, list[str]]:
-    """Send every probe; what an answer tells that it must not, by the slot or list that told it."""
+async def find_leaks(
+    world: World, caller: Caller, victims: list[Belongings], operations: Collection[str] = ()
+) -> dict[str, list[str]]:
+    """Send every probe, or those of some operations; what an answer tells that it must not, by who told it."""
     leaks: dict[str, list[str]] = {}
-    for attempt in lists():
+    for attempt in [each for each in lists() if not operations or each.operation in operations]:
         leaks[f"{attempt.operation} {attempt.query}"] = await _probe_list(caller, attempt, victims)
     # Without walls archiving a victim above the attacker's own group ends the attack, so it comes last.
-    for slot in sorted(slots(), key=lambda slot: slot.operation == "archiveGroup"):
+    wanted = [slot for slot in slots() if not operations or slot.operation in operations]
+    for slot in sorted(wanted, key=lambda slot: slot.operation == "archiveGroup"):
         ready = fill(
             attempts()[slot.operation], await own_ids(world.root_key, world.mine.group_id, slot.operation), slot
         )
@@ -231,7 +236,11 @@ async def _probe_list(caller: Caller, attempt: Attempt, victims: list[Belongings
 
 
 def _is_nothing(twin: httpx.Response) -> bool:
-    return twin.status_code == 404 or (twin.status_code == 200 and _read(twin).get("data") == [])
+    """Not found, an empty list, or a batch in which nothing was found for any item."""
+    if twin.status_code != 200:
+        return twin.status_code == 404
+    data = _read(twin).get("data")
+    return isinstance(data, list) and all(entry.get("status") == 404 for entry in data)
 
 
 def _read(answer: httpx.Response) -> dict[str, Any]:
@@ -262,8 +271,8 @@ def _find_words(text: str, victims: list[Belongings]) -> list[str]:
 
 def _describe(answer: httpx.Response, probed: str) -> tuple[int, Any, dict[str, str]]:
     """An answer without what differs between any two: the request's id, and the id that was asked for."""
-    content = json.loads(json.dumps(_read(answer)).replace(probed, "<probed>"))
-    content.pop("requestId", None)
+    text = json.dumps(_read(answer)).replace(probed, "<probed>")
+    content = json.loads(text.replace(answer.headers["x-request-id"], "<request>"))
     headers = {name: value for name, value in answer.headers.items() if name not in _CHANGING_HEADERS}
     return answer.status_code, content, headers
 

@@ -11,6 +11,7 @@ A (root)                 B (root)
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,6 +19,7 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg.rows import dict_row
 
+from knowledge.answerability import Likeness, list_examples
 from knowledge.protocol import RankedDocument, SearchRequest
 from ontology.database import open_duty, open_transaction
 from ontology.ids import decode_id, encode_id
@@ -49,6 +51,7 @@ class World:
 
     root_key: Caller
     mine_key: Caller
+    stranger_key: Caller
     victims: list[Belongings]
     mine: Belongings
     superuser_url: str
@@ -87,6 +90,13 @@ class LeakyIndex:
     async def search(self, request: SearchRequest) -> list[RankedDocument]:
         return await asyncio.to_thread(self._name_all)
 
+    async def weigh(self, request: SearchRequest) -> Likeness:
+        """Everything is answered, from whatever is named."""
+        return Likeness((1.0,), dict.fromkeys(list_examples(), (0.0,)))
+
+    async def compare(self, question: str, texts: Sequence[str], owner: UUID) -> list[float]:
+        return [1.0] * len(texts)
+
     async def ping(self) -> None:
         return None
 
@@ -97,6 +107,25 @@ class LeakyIndex:
         query = "SELECT document_id, id FROM knowledge_items WHERE knowledge_type = 'chunk'"
         with psycopg.connect(self._superuser_url) as connection:
             return [RankedDocument(document, passage, 0.5) for document, passage in connection.execute(query)]
+
+
+async def add_lost_victims(program: Program, world: World) -> list[Belongings]:
+    """Two that were near the attacker: a group that was below its own and was moved away, and one that is archived."""
+    north = (await world.root_key.get(f"/v1/groups/{world.mine.group_id}")).json()["parentGroupId"]
+    sibling = next(victim for victim in world.victims if victim.relation == "sibling")
+    found: list[Belongings] = []
+    for relation, parent in (("moved", world.mine.group_id), ("archived", north)):
+        word = _canary()
+        group = await _make_group(world.root_key, parent, word)
+        found.append(await _furnish(program, world.root_key, group, relation, word))
+    await _use_keys(program, found)
+    place = f"/v1/groups/{found[0].group_id}/parent"
+    moved = await world.root_key.call("PUT", place, json={"parentGroupId": sibling.group_id})
+    assert moved.status_code == 200, moved.text
+    archived = await world.root_key.delete(f"/v1/groups/{found[1].group_id}")
+    assert archived.status_code == 200, archived.text
+    await _collect_events(world.root_key, found)
+    return found
 
 
 async def build_world(program: Program, superuser_url: str) -> World:
@@ -132,7 +161,7 @@ async def build_world(program: Program, superuser_url: str) -> World:
     await _use_keys(program, victims)
     await _collect_events(root, victims[2:])
     await _collect_events(stranger, victims[:2])
-    return World(root, mine_key, victims, mine, superuser_url)
+    return World(root, mine_key, stranger, victims, mine, superuser_url)
 
 
 def _canary() -> str:

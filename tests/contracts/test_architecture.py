@@ -58,8 +58,7 @@ WITHOUT_ACTOR = {
     "ontology.thing_batches._store": "the connections of things that were found within reach",
     "ontology.knowledge_items.list_chunks": "passages of a document that was found within reach",
     "ontology.knowledge_items.claim_pending": "duty `indexing`",
-    "ontology.request_log._INSERT_ROWS": "duty `request_log`",
-    "ontology.request_log._UPSERT_USES": "duty `request_log`",
+    "ontology.request_log._STORE_ROWS": "duty `request_log`",
     "ontology.retention._ORGANISATIONS": "duty `retention`",
     "ontology.retention._DELETE": "duty `retention`",
     "ontology.records.reach": "the door itself",
@@ -184,7 +183,7 @@ def test_every_operation_asks_for_a_scope_or_is_listed(about: Operation) -> None
     else:
         assert isinstance(about.scope, Scope)
         verb = about.scope.value.split(":")[1]
-        reads = about.method == "GET" or about.id in ("searchKnowledge", "traverseConnections")
+        reads = about.method == "GET" or about.id in ("searchKnowledge", "askKnowledge", "traverseConnections")
         assert (verb in ("read", "view", "manage")) if reads else (verb in ("write", "delete", "manage"))
         assert verb != "delete" or about.method == "DELETE"
 

@@ -90,12 +90,12 @@ def test_every_policy_that_writes_checks_what_is_written(catalogue: Catalogue, t
 def test_the_programs_role_owns_nothing_and_bypasses_nothing(catalogue: Catalogue) -> None:
     query = """
         SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication,
-               (SELECT count(*) FROM pg_class WHERE relowner = r.oid),
-               (SELECT count(*) FROM pg_proc WHERE proowner = r.oid),
+               (SELECT count(*) FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = r.oid
+                AND deptype = 'o'),
                (SELECT count(*) FROM pg_auth_members WHERE member = r.oid)
         FROM pg_roles r WHERE rolname = %s"""
     row = catalogue.execute(query, [APP_ROLE]).fetchone()
-    assert row == (False, False, False, False, False, 0, 0, 0)
+    assert row == (False, False, False, False, False, 0, 0)
     owner = catalogue.execute("SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = %s", [OWNER_ROLE]).fetchone()
     assert owner == (False, False)
 
@@ -125,6 +125,26 @@ def test_what_happened_cannot_be_changed_or_deleted(parts: Parts, module_databas
         for statement in ("DELETE FROM {}", "UPDATE {} SET type = 'x'", "TRUNCATE {}"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(sql.SQL(statement).format(sql.Identifier(table)))
+
+
+def test_no_column_of_what_happened_can_be_changed(catalogue: Catalogue) -> None:
+    """A right may stand on a column where the table has none; partitions have rights of their own."""
+    partitions = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'request_log'::regclass"
+    for table in (*APPEND_ONLY, *(name for (name,) in catalogue.execute(partitions).fetchall())):
+        query = "SELECT has_any_column_privilege(%s, %s, 'UPDATE'), has_table_privilege(%s, %s, 'DELETE, TRUNCATE')"
+        assert catalogue.execute(query, [APP_ROLE, table, APP_ROLE, table]).fetchone() == (False, False), table
+    with catalogue.transaction(force_rollback=True):
+        catalogue.execute(sql.SQL("GRANT UPDATE (type) ON events TO {}").format(sql.Identifier(APP_ROLE)))
+        granted = catalogue.execute("SELECT has_any_column_privilege(%s, 'events', 'UPDATE')", [APP_ROLE]).fetchone()
+        assert granted == (True,)
+
+
+def test_owned_things_of_every_kind_are_counted(catalogue: Catalogue) -> None:
+    """What the test of the role above counts by is there for whoever does own something."""
+    query = """
+        SELECT count(*) FROM pg_shdepend d JOIN pg_roles r ON r.oid = d.refobjid
+        WHERE d.refclassid = 'pg_authid'::regclass AND d.deptype = 'o' AND r.rolname = %s"""
+    assert (catalogue.execute(query, [OWNER_ROLE]).fetchone() or (0,))[0] >= len(TABLES)
 
 
 def test_no_view_and_no_function_acts_with_the_rights_of_its_owner(catalogue: Catalogue) -> None:
@@ -181,6 +201,11 @@ def _fill(catalogue: Catalogue, table: str, org_id: UUID) -> None:
             statement = """
                 INSERT INTO api_key_uses (org_id, key_id, group_id, last_used_at, requests)
                 SELECT org_id, id, group_id, %s, 1 FROM things WHERE type = 'api_key'"""
+            catalogue.execute(statement, [now])
+        case "usage_days":
+            statement = """
+                INSERT INTO usage_days (org_id, key_id, group_id, day, operation, status_class, calls)
+                SELECT org_id, id, group_id, %s, 'GET /', 2, 1 FROM things WHERE type = 'api_key'"""
             catalogue.execute(statement, [now])
         case "idempotency_records":
             statement = "INSERT INTO idempotency_records VALUES (%s, %s, 'k', %s, '', 200, 'x', '', %s)"

@@ -1,13 +1,19 @@
 """The request log on its way from Redis to the database."""
 
+import asyncio
+from dataclasses import replace
+
+import pytest
+
 from ontology.database import open_transaction
 from ontology.events import EventFilter, list_events
 from ontology.pagination import PageRequest
 from ontology.redis_client import create_redis
-from ontology.request_log import append_entries
+from ontology.request_log import LogEntry, RequestLog, append_entries
 from ontology.settings import Settings
 from tests.logged_calls import logged_call
-from tests.program import running_program
+from tests.parts import Parts
+from tests.program import eventually, running_program
 from worker.request_log import drain_request_log
 
 CALLS = 25
@@ -50,6 +56,36 @@ async def test_a_worker_that_died_between_storing_and_forgetting_repeats_nothing
             page = await list_events(session, actor, wanted, PageRequest("secret"))
     assert [event.id for event in page.rows] == [twice.id]
     await redis.aclose()
+
+
+async def test_a_call_that_finds_neither_way_open_is_logged_when_one_is(
+    parts: Parts, database: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when all connections to both are cut at once."""
+    tries: list[int] = []
+    write_once = RequestLog._write_once
+
+    async def counted(self: RequestLog, entries: list[LogEntry]) -> None:
+        tries.append(len(entries))
+        await write_once(self, entries)
+
+    async def has_failed() -> bool:
+        return len(tries) > 1
+
+    monkeypatch.setattr(RequestLog, "_write_once", counted)
+    async with running_program(settings) as program:
+        caller = await program.register()
+        away = create_redis(replace(settings, redis_url="redis://127.0.0.1:1/0"))
+        call = logged_call(caller)
+        with parts.closed_database(database):
+            writing = asyncio.create_task(RequestLog(away, program.engine).append(call))
+            await eventually(has_failed)
+        await writing
+        async with open_transaction(program.engine, caller.owner) as session:
+            wanted = EventFilter(request_id=call.request_id)
+            page = await list_events(session, caller.owner, wanted, PageRequest("secret"))
+        await away.aclose()
+    assert [event.id for event in page.rows] == [call.id]
 
 
 async def test_an_empty_stream_is_nothing_to_do(settings: Settings) -> None:

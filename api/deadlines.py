@@ -1,0 +1,57 @@
+"""Every request begins to be answered in time, whatever the parts behind it do.
+
+A request that is late is answered for its handler, which is left to end by itself: it may hold a connection of a pool,
+and what is cut off in the middle of a statement takes the connection with it. Whether the handler still does what it
+was asked to is not known then, so the answer says to repeat it with its idempotency key.
+
+One look a second at the oldest requests serves all of them; a request costs its place in a dictionary.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+# With what the answer itself takes, under ten.
+ANSWER_SECONDS_MAX = 8.5
+LOOK_SECONDS = 0.5
+
+
+class Answerable(Protocol):
+    """A request under way."""
+
+    def is_answered(self) -> bool: ...
+
+    async def answer_late(self) -> None: ...
+
+
+class Deadlines:
+    """The requests under way in one process, oldest first."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[Answerable, float] = {}
+        self._answering: set[asyncio.Task[None]] = set()
+        self._look_again: asyncio.TimerHandle | None = None
+
+    def begin(self, request: Answerable) -> None:
+        self._under_way[request] = time.monotonic()
+        if self._look_again is None:
+            self._look_again = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+
+    def end(self, request: Answerable) -> None:
+        self._under_way.pop(request, None)
+
+    def _look(self) -> None:
+        self._look_again = None
+        limit = time.monotonic() - ANSWER_SECONDS_MAX
+        for request in [request for request, began in self._under_way.items() if began <= limit]:
+            del self._under_way[request]
+            if not request.is_answered():
+                self._start(request.answer_late())
+        if self._under_way:
+            self._look_again = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+
+    def _start(self, answer: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(answer)
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
