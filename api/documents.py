@@ -134,7 +134,7 @@ async def create_document(call: Call[DocumentCreate, NoQuery]) -> KnowledgeItem:
     errors=(NotFound, GroupArchived, InvalidDocument),
     body_example=examples.DOCUMENT_CREATE | {"externalId": "handbook/refunds.md"},
     answer_example=examples.DOCUMENT | {"externalId": "handbook/refunds.md"},
-    tagged=False,
+    has_tag=False,
 )
 async def put_document(call: Call[DocumentPut, NoQuery]) -> KnowledgeItem:
     """Create or replace a document.
