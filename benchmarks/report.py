@@ -75,6 +75,9 @@ class Results:
     floor: list[Round]
     rows: list[Row]
     search: Measured | None
+    """One search at a time; then many, and one caller of another operation beside them."""
+    crowd: Measured | None
+    beside_crowd: Measured | None
     passages: int
     first_start_seconds: float
     later_start_seconds: float
@@ -139,6 +142,16 @@ def as_markdown(results: Results) -> str:
             f"| search, {results.passages} passages, one connection | {found.requests_per_second:.0f} requests/s, p50 "
             f"{found.latencies.p50:.1f}, p95 {found.latencies.p95:.1f} (at most {SEARCH_P95_WANTED_MS}), p99 "
             f"{found.latencies.p99:.1f} ms |"
+        )
+    if results.crowd is not None and results.beside_crowd is not None:
+        found, beside = results.crowd, results.beside_crowd.latencies
+        lines.append(
+            f"| the same, 16 connections | {found.requests_per_second:.0f} requests/s, p50 {found.latencies.p50:.1f}, "
+            f"p95 {found.latencies.p95:.1f}, p99 {found.latencies.p99:.1f} ms |"
+        )
+        lines.append(
+            f"| whoami beside these 16 | p50 {beside.p50:.1f}, p95 {beside.p95:.1f}, p99 {beside.p99:.1f}, "
+            f"longest {beside.max:.1f} ms |"
         )
     lines += [
         f"| first start in an empty directory | {results.first_start_seconds:.1f} s |",

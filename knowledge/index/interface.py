@@ -7,7 +7,7 @@ shifts the scores of what appears. The index can be rebuilt from the database at
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID, uuid5
 
 SCHEMA_VERSION = 2
@@ -92,8 +92,7 @@ class SearchScope:
     within: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One point that matched. ``passage_id`` is ``None`` when the document matched as a whole."""
 
     document_id: UUID

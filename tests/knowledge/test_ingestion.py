@@ -222,6 +222,44 @@ async def test_two_indexers_do_not_work_at_once(engine: AsyncEngine, knowledge: 
     assert sum(done) == 4 and (await knowledge.client.stats()).embedded_texts == 8
 
 
+async def test_a_lost_index_is_whole_again_when_all_that_was_there_is_back(
+    engine: AsyncEngine, serve: Serve, splitter: Splitter, pages: Path, tmp_path: Path
+) -> None:
+    """Half-way it answers nothing; what is written meanwhile does not hold it up."""
+    owner = await register(engine, "Acme")
+    async with serve(tmp_path / "qdrant", whole=False) as served:
+        keeper = IndexKeeper(engine, served.client, splitter)
+        await add_document(engine, owner, "Rotation")
+        while await keeper.index():
+            assert not await served.client.ping()
+        assert not await served.client.ping(), "the platform's own documents are not there yet"
+        await ingest_platform(engine, pages, [ExpiredApiKey], OPENAPI)
+        while not await served.client.ping():
+            with pytest.raises(IndexBuilding):
+                await find(engine, served, owner, "rotate")
+            assert await keeper.index()
+        assert (await find(engine, served, owner, "rotate"))[0].title == "Rotation"
+
+        for number in range(DOCUMENTS_PER_BATCH * 2):
+            await add_document(engine, owner, f"Rule {number}")
+        assert await served.client.ping(), "new documents leave a whole index whole"
+        while await keeper.index():
+            pass
+
+        shutil.rmtree(tmp_path / "qdrant")
+        written = 0
+        while await keeper.index():
+            if not await served.client.ping():
+                written += 1
+                await add_document(engine, owner, f"Written meanwhile {written}")
+                with pytest.raises(IndexBuilding):
+                    await find(engine, served, owner, "rotate")
+        assert written >= 2
+        assert await served.client.ping()
+        everything = await find(engine, served, owner, "rotate", limit=50)
+        assert len(everything) == 1 + len(PAGES) + len(OPENAPI["paths"]) + DOCUMENTS_PER_BATCH * 2 + written
+
+
 SHOP: dict[str, Any] = {
     "openapi": "3.1.0",
     "info": {"title": "Shop", "description": "Sells telescopes and binoculars to amateurs."},
@@ -340,44 +378,6 @@ async def test_html_is_read_to_its_headings_and_paragraphs(
     (hit,) = await find(engine, knowledge, owner, "a parcel got lost")
     assert (hit.heading_path, hit.url) == (["Lost parcels"], "/handbook#parcels")
     assert hit.text == "Send a new one & apologise. Ask for the weight."
-
-
-async def test_a_lost_index_is_whole_again_when_all_that_was_there_is_back(
-    engine: AsyncEngine, serve: Serve, splitter: Splitter, pages: Path, tmp_path: Path
-) -> None:
-    """Half-way it answers nothing; what is written meanwhile does not hold it up."""
-    owner = await register(engine, "Acme")
-    async with serve(tmp_path / "qdrant", whole=False) as served:
-        keeper = IndexKeeper(engine, served.client, splitter)
-        await add_document(engine, owner, "Rotation")
-        while await keeper.index():
-            assert not await served.client.ping()
-        assert not await served.client.ping(), "the platform's own documents are not there yet"
-        await ingest_platform(engine, pages, [ExpiredApiKey], OPENAPI)
-        while not await served.client.ping():
-            with pytest.raises(IndexBuilding):
-                await find(engine, served, owner, "rotate")
-            assert await keeper.index()
-        assert (await find(engine, served, owner, "rotate"))[0].title == "Rotation"
-
-        for number in range(DOCUMENTS_PER_BATCH * 2):
-            await add_document(engine, owner, f"Rule {number}")
-        assert await served.client.ping(), "new documents leave a whole index whole"
-        while await keeper.index():
-            pass
-
-        shutil.rmtree(tmp_path / "qdrant")
-        written = 0
-        while await keeper.index():
-            if not await served.client.ping():
-                written += 1
-                await add_document(engine, owner, f"Written meanwhile {written}")
-                with pytest.raises(IndexBuilding):
-                    await find(engine, served, owner, "rotate")
-        assert written >= 2
-        assert await served.client.ping()
-        everything = await find(engine, served, owner, "rotate", limit=50)
-        assert len(everything) == 1 + len(PAGES) + len(OPENAPI["paths"]) + DOCUMENTS_PER_BATCH * 2 + written
 
 
 PAGES = {
