@@ -59,6 +59,16 @@ class Call(FastCall[BodyT, QueryT]):
     header: Callable[[str], str | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A result that is finished after its transaction, because it waits for somebody else.
+
+    Such an answer is kept for no idempotency key: asking for it again is harmless.
+    """
+
+    finish: Callable[[], Awaitable[Any]]
+
+
 Handler = Callable[[Call[Any, Any]], Awaitable[Any]]
 FastHandler = Callable[[FastCall[Any, Any]], Awaitable[FastAnswer]]
 AfterCommit = Callable[[Services, Actor], Awaitable[None]]
@@ -96,6 +106,9 @@ class Operation:
 
     takes_keys: bool = False
     """Elsewhere a body that holds an API key is refused and the key treated as leaked."""
+
+    streams: bool = False
+    """Whether it can answer in server-sent events too, by such a generator, to who would rather have those."""
 
     after_commit: AfterCommit | None = None
     """Runs when the transaction has committed and before the answer is sent."""

@@ -317,6 +317,7 @@ DOCUMENT_BATCH_RESULT: dict[str, Any] = {
     "summary": {"total": 1, "success": 1, "failed": 0},
 }
 SEARCH: dict[str, Any] = {"query": "my key stopped working", "limit": 3}
+ASK: dict[str, Any] = {"question": "how do I rotate a key"}
 HIT: dict[str, Any] = {
     "kind": "error",
     "documentId": "knowledge_01jd8kq4a6c8e0g3j5m7p9r2t4",
@@ -347,6 +348,28 @@ DIAGNOSIS: dict[str, Any] = {
     "request": {"method": "POST", "path": "/v1/entities", "query": {}, "body": {"type": "course", "name": "Botany"}},
     "curl": 'curl -sS -X POST "$ONE_URL"/v1/entities …',
     "data": [HIT],
+}
+ANSWER: dict[str, Any] = {
+    "answered": True,
+    "method": "extracted",
+    "text": "Create a new key on the keys page; an expired key cannot be extended. [1]",
+    "parts": [
+        {
+            "kind": "sentence",
+            "text": "Create a new key on the keys page; an expired key cannot be extended.",
+            "language": None,
+            "citations": [1],
+        }
+    ],
+    "citations": [
+        {
+            "number": 1,
+            **{name: HIT[name] for name in ("kind", "documentId", "externalId", "title", "headingPath", "url", "text")},
+        }
+    ],
+    "nearest": [],
+    "request": None,
+    "note": None,
 }
 TYPE: dict[str, Any] = {
     "name": "note",

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from api.calls import Operation
 from api.headers import Headers
 from api.leaked_keys import describe_place, refuse_keys_in_body
-from api.negotiation import accepts
+from api.negotiation import EVENT_STREAM, accepts
 from api.parameters import NoQuery, describe_flaws, parse_path_id, parse_query
 from api.preconditions import Preconditions, parse_tags
 from api.services import Services
@@ -57,7 +57,7 @@ async def read_given(request: Request[Any, Any, Any], services: Services, about:
     scope = request.scope
     state: dict[str, Any] = scope["state"]
     headers: Headers = state["headers"]
-    _require_accepted(headers, about.media_type)
+    _require_accepted(headers, about)
     state["version"] = read_version(headers.single("api-version"))
     raw = await _read_body(headers, request.receive) if about.body is not None else b""
     if not about.takes_keys:
@@ -75,11 +75,13 @@ async def read_given(request: Request[Any, Any, Any], services: Services, about:
     )
 
 
-def _require_accepted(headers: Headers, media_type: str) -> None:
+def _require_accepted(headers: Headers, about: Operation) -> None:
     """Refuse a caller that does not take the form of the answer; several headers are one list (RFC 9110, 5.3)."""
     given = headers.all(b"accept")
-    if given and not accepts(b", ".join(given).decode("latin-1"), media_type):
-        flaw = Flaw("header.Accept", "allows nothing this operation can answer", f"send `Accept: {media_type}`")
+    accepted = b", ".join(given).decode("latin-1")
+    forms = (about.media_type, EVENT_STREAM) if about.streams else (about.media_type,)
+    if given and not any(accepts(accepted, form) for form in forms):
+        flaw = Flaw("header.Accept", "allows nothing this operation can answer", f"send `Accept: {about.media_type}`")
         raise NotAcceptable(flaws=[flaw])
 
 

@@ -1,5 +1,7 @@
 """Whether a caller takes the form an operation answers in (RFC 9110, section 12.5.1)."""
 
+EVENT_STREAM = "text/event-stream"
+
 
 def accepts(header: str | None, media_type: str) -> bool:
     """Without a header everything is taken; else the most specific range that matches decides, and q=0 rules it out.
@@ -28,3 +30,11 @@ def _weight(parameters: list[str]) -> float:
             except ValueError:
                 return 1.0
     return 1.0
+
+
+def prefers(header: str | None, media_type: str, other: str) -> bool:
+    """Whether a caller names one form, takes it, and does not name the other before it."""
+    named = (header or "").lower()
+    if media_type not in named or not accepts(header, media_type):
+        return False
+    return other not in named or not accepts(header, other) or named.index(media_type) < named.index(other)

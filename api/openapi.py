@@ -7,6 +7,7 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 
 from api.examples import REQUEST
+from api.negotiation import EVENT_STREAM
 from api.operations import Operation
 from api.preconditions import HEADER_LENGTH_MAX, TAGS_PATTERN
 from api.problems import MEDIA_TYPE, describe_problem
@@ -42,13 +43,13 @@ from ontology.pagination import LIMIT_DEFAULT, LIMIT_MAX
 VERSION = "1.0.0"
 _TAGS = {
     "Organisation": "Whose key it is, what is left of its limits, and the vocabulary.",
-    "Groups": "Who owns: the tree below an organisation.",
-    "People": "Who may: members of groups, their roles, and invitations.",
-    "Entities": "What exists: things of every type.",
-    "Connections": "How things, people and groups relate.",
-    "Events": "What happened, every API call included.",
+    "Groups": "Who owns: the tree below an organisation, such as its customers, tenants, teams and communities.",
+    "People": "Who may: members of groups, their roles, and invitations for users and colleagues.",
+    "Entities": "What exists: things of every type, such as courses, articles, posts, products and customers.",
+    "Connections": "How things, people and groups relate: who enrolled, bought, wrote, likes or joined what.",
+    "Events": "What happened: the history and audit log, every API call included.",
     "Knowledge": "What things mean: search by meaning, and an organisation's own documents.",
-    "API keys": "Keys that are shown once and dead when revoked.",
+    "API keys": "Keys (tokens, secrets, credentials) that are shown once and dead when revoked.",
     "Usage": "How many calls were made: by key, day, operation and class of status.",
     "Applications": "The programs that keys belong to, each with its service account.",
 }
@@ -327,7 +328,8 @@ def _build_answer(about: Operation) -> dict[str, Any]:
     return {
         "description": "Created." if about.status == 201 else "Done.",
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
-        "content": {"application/json": {"schema": schema, "examples": {"default": {"value": example}}}},
+        "content": {"application/json": {"schema": schema, "examples": {"default": {"value": example}}}}
+        | (_build_event_stream(about) if about.streams else {}),
     }
 
 
@@ -345,6 +347,13 @@ def _list_used_headers(paths: dict[str, dict[str, Any]]) -> set[str]:
         answer for methods in paths.values() for about in methods.values() for answer in about["responses"].values()
     ]
     return {name for answer in answers for name in answer.get("headers", {})}
+
+
+def _build_event_stream(about: Operation) -> dict[str, Any]:
+    """The same answer in pieces, to who accepts server-sent events."""
+    line = json.dumps(about.answer_example, ensure_ascii=False, separators=(",", ":"))
+    value = f"event: answer\ndata: {line}\n\n"
+    return {EVENT_STREAM: {"schema": {"type": "string"}, "examples": {"default": {"value": value}}}}
 
 
 def _build_stream(about: Operation) -> dict[str, Any]:

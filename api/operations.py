@@ -4,10 +4,10 @@ Key and limits; scope; parameters and body; one transaction, committed before th
 its idempotency key in that same transaction. A handler is left with one call of one rule.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, cast
 
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
@@ -16,9 +16,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.answers import FastAnswer, encode_answer, make_answer
 from api.authentication import RateLimitRefused
-from api.calls import Call, FastCall, Handler, NoBody, Operation
+from api.calls import Call, FastCall, Handler, NoBody, Operation, Unfinished
 from api.headers import Headers
 from api.inputs import Given, read_given
+from api.negotiation import EVENT_STREAM
 from api.parameters import NoQuery
 from api.preconditions import check_preconditions, make_tag
 from api.services import Services
@@ -32,7 +33,17 @@ from ontology.fast_database import Unserved
 from ontology.idempotency import find_answer, keep_answer
 from ontology.records import utc_now
 
-__all__ = ["Call", "FastAnswer", "FastCall", "NoBody", "NoQuery", "Operation", "find_operations", "operation"]
+__all__ = [
+    "Call",
+    "FastAnswer",
+    "FastCall",
+    "NoBody",
+    "NoQuery",
+    "Operation",
+    "Unfinished",
+    "find_operations",
+    "operation",
+]
 
 # Longer than the pool and any statement may take: only a database that does not answer at all comes to it.
 TRANSACTION_SECONDS = 6.0
@@ -101,7 +112,11 @@ async def _perform(request: Request[Any, Any, Any], about: Operation, handler: H
     def describe_call(session: AsyncSession) -> Call[Any, Any]:
         return Call(services, actor, credential, given.body, given.query, given.ids, session, source, headers.single)
 
-    return await within(TRANSACTION_SECONDS, _perform_in_session(services, actor, about, given, handler, describe_call))
+    work = _perform_in_session(services, actor, about, given, handler, describe_call)
+    answer = await within(TRANSACTION_SECONDS, work)
+    if isinstance(answer, Unfinished):
+        return make_answer(encode_answer(await answer.finish()), about.status)
+    return answer
 
 
 async def _admit(services: Services, state: dict[str, Any], source: Source) -> tuple[Actor, Credential]:
@@ -127,7 +142,7 @@ async def _perform_in_session(
     given: Given,
     handler: Handler,
     describe_call: Callable[[AsyncSession], Call[Any, Any]],
-) -> ASGIApp:
+) -> ASGIApp | Unfinished:
     """The whole of an operation in one transaction, and what follows its commit."""
     secret, intent = services.settings.secret_key, given.intent
     async with open_transaction(services.engine, actor) as session:
@@ -139,11 +154,12 @@ async def _perform_in_session(
             (kind,), (identity,) = about.path_ids.values(), given.ids.values()
             await check_preconditions(session, actor, given.asked, kind, identity)
         result = await handler(describe_call(session))
-        content = b"" if about.shape == "stream" else encode_answer(result)
+        later = isinstance(result, (AsyncGenerator, Unfinished))
+        content = b"" if later else encode_answer(result)
         tag = make_tag(result, content) if about.tagged else None
         if given.dry_run:
             await session.rollback()
-        elif intent is not None:
+        elif intent is not None and not later:
             keep_answer(
                 session,
                 actor,
@@ -159,8 +175,12 @@ async def _perform_in_session(
         return make_answer(content, 200, dry_run=True)
     if about.after_commit is not None:
         await about.after_commit(services, actor)
-    if about.shape == "stream":
-        return StreamedAnswer(result, media_type=about.media_type, headers=STREAM_HEADERS).to_asgi_response()
+    if isinstance(result, Unfinished):
+        return result
+    if isinstance(result, AsyncGenerator):
+        media_type = about.media_type if about.shape == "stream" else EVENT_STREAM
+        pieces = cast("AsyncGenerator[bytes]", result)
+        return StreamedAnswer(pieces, media_type=media_type, headers=STREAM_HEADERS).to_asgi_response()
     if tag is not None and about.method == "GET" and given.asked.check_read(tag):
         return make_answer(b"", 304, tag=tag)
     return make_answer(content, about.status, tag=tag)

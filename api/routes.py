@@ -10,6 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from api import (
     api_keys,
     applications,
+    asking,
     connections,
     documents,
     entities,
@@ -30,6 +31,9 @@ from api.openapi import build_document
 from api.operations import find_operations
 from api.problems import answer_problem
 from api.services import Services
+from knowledge.claims import ApiNames, read_api_names
+from ontology.scopes import ALL_SCOPES
+from ontology.vocabulary import CONNECTION_TYPES, EVENT_TYPES, THING_TYPES
 
 operation_handlers: list[HTTPRouteHandler] = [
     *organisation.handlers,
@@ -44,6 +48,7 @@ operation_handlers: list[HTTPRouteHandler] = [
     *knowledge.handlers,
     *documents.handlers,
     *troubleshooting.handlers,
+    *asking.handlers,
     *api_keys.handlers,
     *applications.handlers,
     *leaks.handlers,
@@ -55,6 +60,15 @@ operation_handlers: list[HTTPRouteHandler] = [
 def openapi_document(public_url: str) -> dict[str, Any]:
     """The OpenAPI document of this program, served from `public_url`."""
     return build_document(find_operations(operation_handlers), public_url=public_url)
+
+
+@cache
+def api_names() -> ApiNames:
+    """What that document names, with the words of the vocabulary, which it leaves to `GET /v1/ontology`."""
+    words: dict[str, Any] = dict.fromkeys((*THING_TYPES, *CONNECTION_TYPES, *EVENT_TYPES))
+    words |= {str(entry["name"]): None for kind in THING_TYPES.values() for entry in kind.properties}
+    document = openapi_document("") | {"x-vocabulary": words}
+    return read_api_names(document, frozenset(scope.value for scope in ALL_SCOPES))
 
 
 @get("/openapi.json", opt={"public": True}, sync_to_thread=False)

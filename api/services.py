@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.authentication import Authenticator
 from api.tails import Tails
+from knowledge.claims import ApiNames
 from knowledge.client import KnowledgeClient
 from ontology.fast_database import FastDatabase
 from ontology.redis_client import Redis
@@ -31,3 +32,5 @@ class Services:
     tails: Tails
     openapi: Callable[[], dict[str, Any]]
     """The OpenAPI document of this program, made at first use."""
+    api_names: Callable[[], ApiNames]
+    """What the live OpenAPI document names; read when first needed."""

@@ -18,6 +18,7 @@ from benchmarks.program import (
     RunningProgram,
     cpu_seconds,
     fill,
+    knowledge_cpu_seconds,
     lift_limits,
     program_environment,
     register,
@@ -26,7 +27,7 @@ from benchmarks.program import (
     store_documents,
     temporary_data_dir,
 )
-from benchmarks.report import Results, Round, Row, as_markdown, describe_conditions, write_results
+from benchmarks.report import Results, Round, Row, SearchRounds, as_markdown, describe_conditions, write_results
 from portal.child_process import PROJECT_DIR
 
 WARM_SECONDS = 0.5
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         _say("later start")
         with running_program(env) as program, running_floor() as bare:
             _wait_indexed(parsed, program)
-            search, crowd, beside = _measure_search(program, key) if parsed.passages else (None, None, None)
+            search = _measure_search(program, key) if parsed.passages else None
             floor, rows = measure(parsed, program, bare, api_cases(key, thing_ids))
             results = Results(
                 conditions=conditions,
@@ -66,8 +67,6 @@ def main(arguments: Sequence[str]) -> int:
                 floor=floor,
                 rows=rows,
                 search=search,
-                crowd=crowd,
-                beside_crowd=beside,
                 passages=parsed.passages,
                 first_start_seconds=first_start_seconds,
                 later_start_seconds=program.start_seconds,
@@ -118,11 +117,18 @@ def _wait_indexed(parsed: argparse.Namespace, program: RunningProgram) -> None:
         program.wait_indexed()
 
 
-def _measure_search(program: RunningProgram, key: str) -> tuple[Measured, Measured, Measured]:
-    """One search at a time; many at a time; and what another caller has of the many."""
+def _measure_search(program: RunningProgram, key: str) -> SearchRounds:
     program.settle()
     searches = search_requests(key)
+    web, knowledge = cpu_seconds(program.process), knowledge_cpu_seconds(program.process)
     alone = send(Load(program.port, searches, 1, seconds=120, warm_seconds=1, requests_max=SEARCHES))
+    web, knowledge = (
+        1000 * (used - before) / alone.answers
+        for used, before in (
+            (cpu_seconds(program.process), web),
+            (knowledge_cpu_seconds(program.process), knowledge),
+        )
+    )
     crowd = Load(program.port, searches, CROWD, seconds=CROWD_SECONDS, warm_seconds=1)
     beside = Load(program.port, [request("GET", "/v1/whoami", key)], 1, seconds=CROWD_SECONDS, warm_seconds=1)
     with ThreadPoolExecutor(2) as pool:
@@ -130,7 +136,7 @@ def _measure_search(program: RunningProgram, key: str) -> tuple[Measured, Measur
     for name, measured in {"search": alone, "searches": crowded, "whoami": disturbed}.items():
         _refuse_failures(name, measured)
         _say(f"{name}: {measured.latencies}")
-    return alone, crowded, disturbed
+    return SearchRounds(alone, crowded, disturbed, round(web, 2), round(knowledge, 2))
 
 
 def send(load: Load) -> Measured:

@@ -143,6 +143,13 @@ def server_processes(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return [*masters, *(child for master in masters for child in master.children(recursive=True))]
 
 
+def knowledge_cpu_seconds(process: subprocess.Popen[bytes]) -> float:
+    """Processor time that the knowledge process below `process` has used so far."""
+    below = psutil.Process(process.pid).children(recursive=True)
+    times = [found.cpu_times() for found in below if found.cmdline()[-2:] == ["-m", "knowledge"]]
+    return sum(time.user + time.system for time in times)
+
+
 def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
     """Processor time that the HTTP server below `process` has used so far."""
     times = [found.cpu_times() for found in set(server_processes(process))]

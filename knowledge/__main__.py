@@ -52,6 +52,7 @@ async def serve(server: KnowledgeServer) -> None:
         loop.add_signal_handler(number, ended.set)
     await server.start()
     logging.getLogger("knowledge").info("the knowledge process is ready")
+    await server.prepare()
     await ended.wait()
     await server.stop()
 

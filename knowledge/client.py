@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from knowledge.answerability import Likeness
 from knowledge.errors import IndexBuilding, KnowledgeFailed, SearchUnavailable
 from knowledge.protocol import (
     FrameInvalid,
@@ -49,6 +50,21 @@ class KnowledgeClient:
         """
         return read_ranked(await self._call("search", search_message(request), SEARCH_TIMEOUT_SECONDS))
 
+    async def weigh(self, request: SearchRequest) -> Likeness:
+        """How near a question is to what its caller may read, and to the examples of every kind of question.
+
+        Raises:
+            IndexBuilding: the index is not whole yet.
+        """
+        found = await self._call("weigh", search_message(request), SEARCH_TIMEOUT_SECONDS)
+        examples: dict[str, list[float]] = found["examples"]
+        return Likeness(tuple(found["passages"]), {name: tuple(nearest) for name, nearest in examples.items()})
+
+    async def compare(self, question: str, texts: Sequence[str], owner: UUID) -> list[float]:
+        """The cosine of each text to a question, in order; what is kept of the question is the owner's alone."""
+        message = {"question": question, "texts": list(texts), "owner": owner}
+        return await self._call("compare", message, SEARCH_TIMEOUT_SECONDS)
+
     async def put(self, documents: Sequence[IndexedDocument]) -> None:
         """Bring documents up to date; they are found as soon as this returns. Repeating is harmless."""
         await self._call("put", put_message(documents), WRITE_TIMEOUT_SECONDS)
@@ -64,6 +80,10 @@ class KnowledgeClient:
     async def mark_whole(self, index_id: str) -> None:
         """Let searches be answered from now on, unless the index has begun anew since it had this id."""
         await self._call("mark_whole", {"index_id": index_id}, WRITE_TIMEOUT_SECONDS)
+
+    async def begin_anew(self) -> None:
+        """Throw the index away; the worker fills it again from the database."""
+        await self._call("begin_anew", {}, WRITE_TIMEOUT_SECONDS)
 
     async def stats(self) -> Stats:
         """What is held now; waits for what is being written."""

@@ -12,6 +12,10 @@ from contextlib import suppress
 from typing import Protocol
 from uuid import UUID
 
+import numpy as np
+from numpy.typing import NDArray
+
+from knowledge.answerability import NEAREST, Likeness, list_examples
 from knowledge.index.interface import Index, IndexIncomplete, Point, document_point_id
 from knowledge.protocol import IndexedDocument, IndexedPassage, RankedDocument, SearchRequest, Stats
 from knowledge.queries import Query, read_query
@@ -52,6 +56,7 @@ class Engine:
         self._searches = 0
         self._embedded_texts = 0
         self._untidy_points = 0
+        self._examples: dict[str, NDArray[np.float64]] = {}
 
     def search(self, request: SearchRequest) -> list[RankedDocument]:
         """The documents that answer best, within the scope.
@@ -75,6 +80,30 @@ class Engine:
             with self._idle:
                 self._searching -= 1
                 self._idle.notify_all()
+
+    def weigh(self, request: SearchRequest) -> Likeness:
+        """How near a question is to what its caller may read, and to the examples of every kind of question.
+
+        Raises:
+            IndexIncomplete: nobody has said yet that the index is whole.
+        """
+        self._require_whole()
+        vector = self._embed(read_query(request.query), request.scope.org_id)
+        near = self._index.search_dense(vector, request.scope, request.kinds, NEAREST)
+        examples = {name: _cosines(vectors, vector) for name, vectors in self._embed_examples().items()}
+        return Likeness(
+            tuple(candidate.score for candidate in near),
+            {name: tuple(sorted(cosines, reverse=True)[:NEAREST]) for name, cosines in examples.items()},
+        )
+
+    def compare(self, question: str, texts: Sequence[str], owner: UUID) -> list[float]:
+        """The cosine of each text to a question, in order."""
+        vector = self._embed(read_query(question), owner)
+        return _cosines(np.asarray(self._embedder.embed_passages(texts, self._let_searches_pass)), vector)
+
+    def prepare(self) -> None:
+        """Do what the first question would otherwise wait for."""
+        self._embed_examples()
 
     def put(self, documents: Sequence[IndexedDocument]) -> None:
         """Bring documents up to date; only passages whose content is new are embedded.
@@ -110,6 +139,11 @@ class Engine:
             if self._index.index_id == index_id:
                 self._index.mark_whole()
 
+    def begin_anew(self) -> None:
+        """Throw the index away; whoever fills it notices by its id, and searches wait until it is whole."""
+        with self._writing:
+            self._index.begin_anew()
+
     def stats(self) -> Stats:
         """What is held now; an index that was taken away has begun anew."""
         with self._writing:
@@ -135,6 +169,15 @@ class Engine:
 
     def _embed(self, query: Query, owner: UUID) -> list[float]:
         return _mean([self._embedder.embed_query(text, owner) for text in query.texts])
+
+    def _embed_examples(self) -> dict[str, NDArray[np.float64]]:
+        """Once per process; by one thread at a time, and twice would only be twice the work."""
+        if not self._examples:
+            self._examples = {
+                name: np.asarray(self._embedder.embed_passages(texts, self._let_searches_pass))
+                for name, texts in list_examples().items()
+            }
+        return self._examples
 
     def _embed_missing(self, documents: Sequence[IndexedDocument]) -> dict[UUID, list[float]]:
         passages = [passage for document in documents for passage in document.passages]
@@ -184,6 +227,14 @@ def _mean(vectors: Sequence[list[float]]) -> list[float]:
     if len(vectors) == 1:
         return vectors[0]
     return [sum(parts) / len(vectors) for parts in zip(*vectors, strict=True)]
+
+
+def _cosines(vectors: NDArray[np.float64], vector: Sequence[float]) -> list[float]:
+    """To a vector of any length; those compared with it have length one."""
+    if not len(vectors):
+        return []
+    cosines: list[float] = (vectors @ np.asarray(vector) / (np.linalg.norm(vector) or 1.0)).tolist()
+    return cosines
 
 
 def _document_point(document: IndexedDocument) -> Point:

@@ -5,7 +5,7 @@ import re
 SNIPPETS_MAX = 3
 SNIPPET_CHARACTERS = 160
 _WORD = re.compile(r"\w{3,}")
-_STOP_WORDS = frozenset(
+STOP_WORDS = frozenset(
     re.findall(
         r"\w+",
         """about and any are but can did does for from get has have how into its not our out that the their them
@@ -50,7 +50,7 @@ def mark_words(text: str, query: str) -> list[tuple[str, bool]]:
 
 def _pattern(query: str) -> re.Pattern[str] | None:
     """Words of the query with any ending, so that *revoke* finds *revoked* and *keys* finds *key*."""
-    words = {word.lower() for word in _WORD.findall(query[:500])} - _STOP_WORDS
+    words = {word.lower() for word in _WORD.findall(query[:500])} - STOP_WORDS
     stems = sorted({re.escape(word[: max(3, len(word) - 2)]) for word in words}, key=len, reverse=True)
     return re.compile(rf"\b(?:{'|'.join(stems)})\w{{0,5}}\b", re.IGNORECASE) if stems else None
 

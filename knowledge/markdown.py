@@ -30,6 +30,8 @@ CALLOUTS = ("note", "tip", "important", "warning", "caution", "danger")
 
 _FRONT_MATTER_CHARACTERS_MAX = 10_000
 _NOT_A_WORD = re.compile(r"[^\w]+")
+_LOCAL = re.compile(r"(?:/(?![/\\])|#)[\w/.#?=&%+-]*$", re.ASCII)
+_CITATION = re.compile(r"\[([0-9]{1,3})\]")
 _EXTERNAL = re.compile(r"^(?:[a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
 
 
@@ -105,6 +107,47 @@ def render_html(page: Page) -> str:
     """The page's body as HTML; the title is left to the surrounding template. Safe to insert unescaped."""
     parser = _parser()
     return parser.renderer.render(page.tokens, parser.options, {})
+
+
+def render_strict(source: str) -> str:
+    """Markdown that a program wrote: as above, but without headings and images, and links of this site only.
+
+    `[1]` in its text becomes a link to the first source.
+    """
+    tokens = [token for token in _tokens(source) if token.type != "front_matter"]
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.type, token.tag, token.attrs = token.type.replace("heading", "paragraph"), "p", {}
+        if token.type == "inline":
+            token.children = [kept for child in _only_local(token.children or []) for kept in _mark_citations(child)]
+    parser = _parser()
+    return parser.renderer.render(tokens, parser.options, {})
+
+
+def _only_local(children: Sequence[Token]) -> Iterator[Token]:
+    """The tokens without images, and without links that lead elsewhere; their words stay."""
+    open_links: list[bool] = []
+    for child in children:
+        if child.type == "image":
+            yield Token("text", "", 0, content=child.content)
+        elif child.type == "link_open":
+            open_links.append(bool(_LOCAL.match(str(child.attrGet("href") or ""))))
+            if open_links[-1]:
+                yield child
+        elif child.type != "link_close" or (open_links and open_links.pop()):
+            yield child
+
+
+def _mark_citations(child: Token) -> Iterator[Token]:
+    if child.type != "text":
+        yield child
+        return
+    for place, part in enumerate(_CITATION.split(child.content)):
+        if place % 2:
+            link = f'<a class="answer-mark" href="#ask-source-{part}" aria-label="Source {part}">{part}</a>'
+            yield Token("html_inline", "", 0, content=link)
+        elif part:
+            yield Token("text", "", 0, content=part)
 
 
 def code_samples(page: Page) -> list[CodeSample]:

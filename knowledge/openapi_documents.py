@@ -174,9 +174,17 @@ def _from_operation(
         "operationId": operation_id,
         "description": description,
         "parameters": parameters,
+        "about": _about_tags(openapi, operation),
     }
     text = "\n\n".join(line for line in lines if line)
     return SourceDocument("endpoint", operation_id, title, text, f"{url_prefix}{operation_id}", details)
+
+
+def _about_tags(openapi: Mapping[str, Any], operation: Mapping[str, Any]) -> str:
+    """What the document says of the operation's tags: words that its own text takes for granted."""
+    own = _sequence(operation.get("tags"))
+    tags = [_mapping(tag) for tag in _sequence(openapi.get("tags"))]
+    return " ".join(_text(tag.get("description")) for tag in tags if tag.get("name") in own).strip()
 
 
 def _parameter_names(openapi: Mapping[str, Any], parameters: Sequence[Any]) -> Iterator[str]:

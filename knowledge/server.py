@@ -1,6 +1,7 @@
 """The knowledge process's door: a Unix socket on an event loop that never does model work itself.
 
-Searches run on a few threads, everything that writes on one of its own, so a long ingestion delays no search.
+Searches run on a few threads, everything that writes on one of its own, so a long ingestion delays no search; and
+what questions need beyond a search on a third, for the same reason.
 """
 
 import asyncio
@@ -32,6 +33,7 @@ class KnowledgeServer:
         self._socket_path = socket_path
         self._reading = ThreadPoolExecutor(SEARCH_THREADS, "search")
         self._writing = ThreadPoolExecutor(1, "write", initializer=lower_priority)
+        self._asking = ThreadPoolExecutor(1, "ask", initializer=lower_priority)
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
@@ -46,6 +48,10 @@ class KnowledgeServer:
         finally:
             os.umask(earlier_mask)
 
+    async def prepare(self) -> None:
+        """Make the first question as quick as later ones; searches are answered meanwhile."""
+        await self._run(self._asking, self._engine.prepare)
+
     async def stop(self) -> None:
         """Answer what is being worked on, then close."""
         if self._server is not None:
@@ -58,6 +64,7 @@ class KnowledgeServer:
             await asyncio.wait(open_connections)
         self._reading.shutdown()
         self._writing.shutdown()
+        self._asking.shutdown()
         self._engine.close()
         self._socket_path.unlink(missing_ok=True)
 
@@ -98,6 +105,12 @@ class KnowledgeServer:
                 request = read_search(message)
                 ranked = await self._run(self._reading, lambda: engine.search(request))
                 return [asdict(entry) for entry in ranked]
+            case "weigh":
+                asked = read_search(message)
+                return asdict(await self._run(self._asking, lambda: engine.weigh(asked)))
+            case "compare":
+                question, texts, owner = message["question"], message["texts"], UUID(message["owner"])
+                return await self._run(self._asking, lambda: engine.compare(question, texts, owner))
             case "put":
                 return await self._run(self._writing, lambda: engine.put(read_put(message)))
             case "delete":
@@ -108,6 +121,8 @@ class KnowledgeServer:
                 return {str(document_id): version for document_id, version in held.items()}
             case "mark_whole":
                 return await self._run(self._writing, lambda: engine.mark_whole(message["index_id"]))
+            case "begin_anew":
+                return await self._run(self._writing, engine.begin_anew)
             case "stats":
                 return asdict(await self._run(self._writing, engine.stats))
             case "ping":

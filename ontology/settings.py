@@ -32,6 +32,10 @@ class Settings:
     key_pepper: str = DEVELOPMENT_PEPPER
     secret_key: str = DEVELOPMENT_SECRET
     embedding_model: str = ""
+    generator_url: str = ""
+    generator_model: str = ""
+    generator_key: str = ""
+    generator_seconds: int = 20
     trusted_proxies: tuple[str, ...] = ()
     github_public_keys: Path | None = None
     debug: bool = False
@@ -77,6 +81,10 @@ class Settings:
             key_pepper=text("KEY_PEPPER", DEVELOPMENT_PEPPER),
             secret_key=text("SECRET_KEY", DEVELOPMENT_SECRET),
             embedding_model=text("EMBEDDING_MODEL", ""),
+            generator_url=text("GENERATOR_URL", "").rstrip("/"),
+            generator_model=text("GENERATOR_MODEL", ""),
+            generator_key=text("GENERATOR_KEY", ""),
+            generator_seconds=number("GENERATOR_SECONDS", 20, 1, 120),
             trusted_proxies=tuple(p.strip() for p in text("TRUSTED_PROXIES", "").split(",") if p.strip()),
             github_public_keys=Path(text("GITHUB_PUBLIC_KEYS", "")) if text("GITHUB_PUBLIC_KEYS", "") else None,
             debug=text("DEBUG", "").lower() in TRUE_WORDS,

@@ -16,7 +16,7 @@ from api.dispatch import Dispatch
 from api.frame import Frame
 from api.inputs import BODY_BYTES_MAX
 from api.logging import configure_logging
-from api.routes import api_router, openapi_document
+from api.routes import api_names, api_router, openapi_document
 from api.services import Services
 from api.tails import Tails
 from knowledge.client import KnowledgeClient
@@ -57,7 +57,8 @@ def create_services(settings: Settings) -> Services:
         authenticator,
         knowledge,
         Tails(redis),
-        partial(openapi_document, settings.public_url),
+        openapi=partial(openapi_document, settings.public_url),
+        api_names=api_names,
     )
 
 

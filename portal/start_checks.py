@@ -118,6 +118,20 @@ def _check_qdrant(env: Mapping[str, str]) -> Iterator[str]:
         yield "QDRANT_URL must be https:// beyond a private network: the key would travel in the clear"
 
 
+def _check_generator(env: Mapping[str, str]) -> Iterator[str]:
+    url = urlsplit(env.get("GENERATOR_URL", "").strip())
+    if not env.get("GENERATOR_URL", "").strip():
+        return
+    if url.scheme not in ("http", "https") or not url.hostname:
+        yield "GENERATOR_URL must be an address that begins with http:// or https://"
+    elif url.scheme == "http" and not _is_private(url):
+        yield "GENERATOR_URL must be https:// beyond a private network: passages would travel in the clear"
+    if url.username or url.password or url.query or url.fragment:
+        yield "GENERATOR_URL must be an address only; its key belongs into GENERATOR_KEY"
+    if not env.get("GENERATOR_MODEL", "").strip():
+        yield "GENERATOR_URL is set without GENERATOR_MODEL: name the model that shall answer"
+
+
 def _check_trusted_proxies(env: Mapping[str, str]) -> Iterator[str]:
     for given in env.get("TRUSTED_PROXIES", "").split(","):
         proxy = given.strip()
@@ -195,6 +209,7 @@ SETTING_CHECKS: tuple[Callable[[Mapping[str, str]], Iterator[str]], ...] = (
     _check_database_urls,
     _check_redis_url,
     _check_qdrant,
+    _check_generator,
     _check_trusted_proxies,
     _check_data_dir,
     _check_host,

@@ -1,13 +1,15 @@
 """``make eval``: the tables of search quality, from the shared sets where they are and from the project's own.
 
 Writes the figures to ``benchmarks/results`` and to a page of the documentation. Vectors are kept in ``.eval-cache``,
-so only the first run takes long. ``make eval ARGS="dbt-faq own"`` runs some of the sets and writes nothing.
+so only the first run takes long. ``make eval ARGS="dbt-faq own"`` runs some of the sets and writes nothing;
+``ARGS=ask`` measures answers, and records them.
 """
 
 import sys
 import time
 from pathlib import Path
 
+from benchmarks.evaluation.asking import measure, print_figures, write_figures
 from benchmarks.evaluation.embedding_cache import CachedEmbedder
 from benchmarks.evaluation.judged_sets import SHARED_SETS, read_shared_set
 from benchmarks.evaluation.own_sets import ROOT, read_own_sets
@@ -40,6 +42,10 @@ def main(wanted: list[str]) -> int:
         print_result(results[-1], time.monotonic() - started)
     if not wanted:
         write_results(results)
+    if not wanted or "ask" in wanted:
+        measured = measure(read_own_sets(), splitter, embedder)
+        print_figures(measured)
+        write_figures(measured)
     return int(any(result.falls_short for result in results))
 
 

@@ -109,6 +109,9 @@ class EdgeIndex:
         logger.error("the index in %s is gone and is begun anew", self._directory)
         os.close(self._lock)
         self._lock = _lock_directory(self._directory)
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
         self._manifest, self._shard = _begin(self._directory, self._wanted)
 
     def upsert(self, points: Sequence[Point]) -> None:

@@ -121,6 +121,10 @@ class Index(Protocol):
         """Notice what others did to what is stored: where it is gone, the index begins anew."""
         ...
 
+    def begin_anew(self) -> None:
+        """Throw away what is held; the index is then empty, not whole, and has another id."""
+        ...
+
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points; repeating is harmless.
 

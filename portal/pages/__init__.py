@@ -2,6 +2,7 @@
 
 from portal.pages import (
     accounts,
+    asking,
     crawlers,
     docs,
     documents,
@@ -23,6 +24,7 @@ page_handlers = [
     *docs.handlers,
     *search.handlers,
     *troubleshooting.handlers,
+    *asking.handlers,
     *reference.handlers,
     *accounts.handlers,
     *join.handlers,

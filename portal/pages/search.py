@@ -1,7 +1,7 @@
 """`/search` and what the search box shows while one types."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from litestar import Request, Response, get
@@ -15,6 +15,7 @@ from ontology.actors import anonymous_actor
 from ontology.database import open_transaction
 from ontology.errors import SearchUnavailable
 from ontology.ids import encode_id
+from portal.pages.asking import AnswerView, answer_visitor, read_question
 from portal.rendering import render
 from portal.sessions import Visitor, read_visitor
 
@@ -51,6 +52,8 @@ class SearchPage:
     total: int = 0
     retry_seconds: int | None = None
     building: bool = False
+    answer: AnswerView | None = None
+    """There when it was asked for."""
 
     @property
     def available(self) -> bool:
@@ -75,6 +78,8 @@ async def find_results(visitor: Visitor, query: str, limit: int) -> SearchPage:
 async def search_page(request: Request[Any, Any, Any]) -> Response[str]:
     visitor = await read_visitor(request)
     page = await find_results(visitor, _read_query(request), PAGE_HITS)
+    if page.query and page.available and request.query_params.get("ask") == "1":
+        page = replace(page, answer=await answer_visitor(visitor, read_question(request)))
     answer = render("search.html", visitor.site, page, status=200 if page.available else 503)
     if page.retry_seconds is not None:
         answer.headers["retry-after"] = str(page.retry_seconds)

@@ -104,7 +104,7 @@ def lists() -> list[Attempt]:
     """Every request that shows rows without being given an id, and every free text it can be filtered by."""
     found: list[Attempt] = []
     for method, path, about in operations():
-        if "{" in path or (method != "GET" and about["operationId"] != "searchKnowledge"):
+        if "{" in path or (method != "GET" and about["operationId"] not in ("searchKnowledge", "askKnowledge")):
             continue
         plain = attempts()[about["operationId"]]
         names = {parameter["name"] for parameter in about.get("parameters", [])}

@@ -11,6 +11,7 @@ A (root)                 B (root)
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,6 +19,7 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg.rows import dict_row
 
+from knowledge.answerability import Likeness, list_examples
 from knowledge.protocol import RankedDocument, SearchRequest
 from ontology.database import open_duty, open_transaction
 from ontology.ids import decode_id, encode_id
@@ -87,6 +89,13 @@ class LeakyIndex:
 
     async def search(self, request: SearchRequest) -> list[RankedDocument]:
         return await asyncio.to_thread(self._name_all)
+
+    async def weigh(self, request: SearchRequest) -> Likeness:
+        """Everything is answered, from whatever is named."""
+        return Likeness((1.0,), dict.fromkeys(list_examples(), (0.0,)))
+
+    async def compare(self, question: str, texts: Sequence[str], owner: UUID) -> list[float]:
+        return [1.0] * len(texts)
 
     async def ping(self) -> None:
         return None

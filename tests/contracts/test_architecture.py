@@ -183,7 +183,7 @@ def test_every_operation_asks_for_a_scope_or_is_listed(about: Operation) -> None
     else:
         assert isinstance(about.scope, Scope)
         verb = about.scope.value.split(":")[1]
-        reads = about.method == "GET" or about.id in ("searchKnowledge", "traverseConnections")
+        reads = about.method == "GET" or about.id in ("searchKnowledge", "askKnowledge", "traverseConnections")
         assert (verb in ("read", "view", "manage")) if reads else (verb in ("write", "delete", "manage"))
         assert verb != "delete" or about.method == "DELETE"
 

@@ -1,0 +1,355 @@
+"""From a question to an answer with its citations, or to the plain statement that it is not answered here.
+
+1. ``find_sources``   search, and the decision whether what was found answers (``answerability``); text comes from the
+                      database under row-level security, so an answer can only hold what its asker may read
+2. ``answer``         sentences quoted as they stand (``quotes``); or, with a generator, what it writes from those same
+                      passages, as far as its claims hold (``claims``); when it fails, the quotations
+
+The second step needs no transaction, so nothing is held while a model writes.
+"""
+
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy.orm import load_only
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from knowledge.answerability import Decision, decide
+from knowledge.claims import ApiNames, check_claims
+from knowledge.client import KnowledgeClient
+from knowledge.generator import Generator, GeneratorFailed
+from knowledge.index.interface import SearchScope
+from knowledge.prompts import NOT_ANSWERED, write_messages
+from knowledge.protocol import SearchRequest
+from knowledge.quotes import Quote, list_quotes, score_sentences
+from knowledge.search import Hit, search
+from ontology.actors import PLATFORM_ORG_ID, Actor
+from ontology.ids import KnowledgeId
+from ontology.knowledge_items import KnowledgeItem
+from ontology.records import Record
+
+logger = logging.getLogger(__name__)
+
+QUESTION_CHARACTERS_MAX = 2_000
+SOURCES_MAX, NEAREST_MAX = 5, 5
+# Of the best source so many sentences and its code, of each other one; compared are so many of each.
+SENTENCES_OF_FIRST, SENTENCES_COMPARED = 3, 10
+# A sentence further below the best of its source than this says something else; one below the floor says nothing.
+SPREAD_MAX, SCORE_MIN = 0.15, 0.05
+_NOTHING_FOUND = "Nothing here answers that. The pages that come nearest are below."
+_EMPTY = "Nothing here answers that, and nothing comes near it."
+_FELL_BACK = "The generator gave no usable answer; these are quotations instead."
+
+
+class Citation(Record):
+    """A passage that the answer rests on."""
+
+    number: int
+    kind: str
+    document_id: KnowledgeId
+    external_id: str | None = None
+    title: str
+    heading_path: list[str]
+    url: str | None = None
+    text: str
+
+
+class NearPage(Record):
+    """A document that comes near an unanswered question."""
+
+    kind: str
+    document_id: KnowledgeId
+    external_id: str | None = None
+    title: str
+    url: str | None = None
+
+
+class AnswerPart(Record):
+    """A piece of an answer: a sentence as it stands in its document, a code block with its language, or Markdown."""
+
+    kind: Literal["sentence", "code", "markdown"]
+    text: str
+    language: str | None = None
+    citations: list[int]
+
+
+class Answer(Record):
+    """An answer, or the statement that there is none. `text` holds all parts, with `[1]` for the first citation.
+
+    `method` is how it was made: `extracted` from documents, `generated` from them by a model, or `figures` of the
+    caller's own; `request` is then the call that gives the same.
+    """
+
+    answered: bool
+    method: Literal["extracted", "generated", "figures"]
+    text: str
+    parts: list[AnswerPart]
+    citations: list[Citation]
+    nearest: list[NearPage]
+    request: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A document that may answer, with what may be quoted of it."""
+
+    number: int
+    hit: Hit
+    quotes: tuple[Quote, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A question with what was found and what was decided; all that is needed to answer it."""
+
+    question: str
+    owner: UUID
+    decision: Decision
+    sources: tuple[Source, ...]
+    nearest: tuple[NearPage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """What was sent so far is void: the answer begins anew."""
+
+    note: str
+
+
+async def find_sources(
+    session: AsyncSession, actor: Actor, client: KnowledgeClient, question: str, *, group_id: UUID | None = None
+) -> Found:
+    """What the actor may read of what comes near, with the decision whether that answers.
+
+    Raises:
+        SearchUnavailable: the knowledge process does not answer in time.
+    """
+    scope = SearchScope(actor.org_id, actor.group_id, actor.ancestor_ids, within=group_id)
+    decision = decide(question, await client.weigh(SearchRequest(question, scope, (), 1)))
+    if decision.about is not None:
+        return Found(question, actor.org_id, decision, (), ())
+    hits = await search(session, actor, client, question, limit=max(SOURCES_MAX, NEAREST_MAX), group_id=group_id)
+    nearest = tuple(_to_page(hit) for hit in hits[:NEAREST_MAX])
+    if not (hits and decision.answerable):
+        return Found(question, actor.org_id, Decision(False, decision.margin), (), nearest)
+    documents = await _load_texts(session, actor, hits[:SOURCES_MAX])
+    sources = [
+        Source(number, hit, tuple(_list_quotes(documents[hit.document_id], hit)))
+        for number, hit in enumerate((hit for hit in hits[:SOURCES_MAX] if hit.document_id in documents), 1)
+    ]
+    return Found(question, actor.org_id, decision, tuple(sources), nearest)
+
+
+async def answer(
+    client: KnowledgeClient, found: Found, names: ApiNames, generator: Generator | None = None
+) -> AsyncGenerator[AnswerPart | Restart | Answer]:
+    """The parts of the answer as they are made, and last the whole of it.
+
+    Raises:
+        SearchUnavailable.
+    """
+    if not found.sources:
+        yield refuse(found)
+        return
+    note = None
+    if generator is not None:
+        try:
+            async for piece in _generate(found, names, generator):
+                yield piece
+            return
+        except GeneratorFailed as failure:
+            logger.warning("the generator failed: %s", failure.reason)
+            note = _FELL_BACK
+            yield Restart(note)
+    sentences = compared_sentences(found.sources)
+    cosines = await client.compare(found.question, sentences, found.owner) if sentences else []
+    parts = choose_parts(found.question, found.sources, cosines)
+    if not parts:
+        yield refuse(found)
+        return
+    for part in parts:
+        yield part
+    yield _compose(found, "extracted", parts, note)
+
+
+def refuse(found: Found) -> Answer:
+    """The answer that says there is none."""
+    text = _NOTHING_FOUND if found.nearest else _EMPTY
+    return Answer(answered=False, method="extracted", text=text, parts=[], citations=[], nearest=list(found.nearest))
+
+
+def compared_sentences(sources: Sequence[Source]) -> list[str]:
+    """The sentences that are compared with the question, source by source."""
+    return [quote.text for source in sources for quote in _compared(source)]
+
+
+def choose_parts(question: str, sources: Sequence[Source], cosines: Sequence[float]) -> list[AnswerPart]:
+    """The sentences that come nearest, best source first; `cosines` are those of all compared sentences, in order."""
+    parts: list[AnswerPart] = []
+    given: set[str] = set()
+    place = 0
+    for source in sources:
+        compared = _compared(source)
+        own = cosines[place : place + len(compared)]
+        place += len(compared)
+        scores = score_sentences(question, [quote.text for quote in compared], own)
+        # Documents repeat each other; a sentence is said once.
+        scored = [(quote, score) for quote, score in zip(compared, scores, strict=True) if quote.text not in given]
+        chosen = _choose(scored, SENTENCES_OF_FIRST if source is sources[0] else 1)
+        given |= {quote.text for quote in chosen}
+        parts += [AnswerPart(kind="sentence", text=quote.text, citations=[source.number]) for quote in chosen]
+        if source is sources[0] and chosen:
+            parts += _code_beside(source, chosen)
+    return parts
+
+
+def _choose(scored: Sequence[tuple[Quote, float]], most: int) -> list[Quote]:
+    """The best few, in reading order."""
+    if not scored:
+        return []
+    best = max(score for _, score in scored)
+    ranked = sorted(scored, key=lambda entry: entry[1], reverse=True)[:most]
+    chosen = [quote for quote, score in ranked if score >= max(best - SPREAD_MAX, SCORE_MIN)]
+    return sorted(chosen, key=lambda quote: quote.place)
+
+
+def _code_beside(source: Source, chosen: Sequence[Quote]) -> list[AnswerPart]:
+    """The first code of the passage that follows what was chosen."""
+    code = next(
+        (quote for quote in source.quotes if quote.language is not None and quote.place > chosen[0].place), None
+    )
+    if code is None:
+        return []
+    return [AnswerPart(kind="code", text=code.text, language=code.language or "text", citations=[source.number])]
+
+
+def _compared(source: Source) -> list[Quote]:
+    return [quote for quote in source.quotes if quote.language is None][:SENTENCES_COMPARED]
+
+
+async def _generate(found: Found, names: ApiNames, generator: Generator) -> AsyncGenerator[AnswerPart | Answer]:
+    """What the generator writes, block by block, each checked before anybody sees it.
+
+    Raises:
+        GeneratorFailed: it does, or it cites nothing.
+    """
+    parts: list[AnswerPart] = []
+    struck: list[str] = []
+    passages = [(source.number, source.hit.title, source.hit.text) for source in found.sources]
+    async for block in _blocks(generator.write(write_messages(found.question, passages))):
+        if not parts and block.strip().strip('.`*"').startswith(NOT_ANSWERED):
+            yield refuse(found)
+            return
+        checked = check_claims(block, names, len(found.sources))
+        struck += checked.struck
+        if checked.text:
+            parts.append(AnswerPart(kind="markdown", text=checked.text, citations=checked.citations))
+            yield parts[-1]
+    if not any(part.citations for part in parts):
+        raise GeneratorFailed("it cites nothing")
+    yield _compose(found, "generated", parts, _describe_struck(struck))
+
+
+async def _blocks(pieces: AsyncGenerator[str]) -> AsyncGenerator[str]:
+    """Whole paragraphs and code blocks, so that what is checked is never half a name."""
+    pending = ""
+    try:
+        async for piece in pieces:
+            pending += piece
+            while (end := _find_block_end(pending)) > 0:
+                yield pending[:end]
+                pending = pending[end:]
+        if pending.strip():
+            yield pending
+    finally:
+        await pieces.aclose()
+
+
+def _find_block_end(text: str) -> int:
+    """Where the first block is over: at an empty line that is not inside a code block."""
+    place = text.find("\n\n", len(text) - len(text.lstrip("\n")))
+    while place >= 0:
+        if text[:place].count("```") % 2 == 0:
+            return place + 2
+        place = text.find("\n\n", place + 2)
+    return -1
+
+
+def _compose(
+    found: Found, method: Literal["extracted", "generated"], parts: Sequence[AnswerPart], note: str | None
+) -> Answer:
+    cited = {number for part in parts for number in part.citations}
+    return Answer(
+        answered=True,
+        method=method,
+        text=write_text(parts),
+        parts=list(parts),
+        citations=[_to_citation(source) for source in found.sources if source.number in cited],
+        nearest=[],
+        note=note,
+    )
+
+
+def write_text(parts: Sequence[AnswerPart]) -> str:
+    """All parts as one Markdown text; sentences of one source make a paragraph."""
+    blocks: list[str] = []
+    last: list[int] | None = None
+    for part in parts:
+        if part.kind == "sentence":
+            marks = "".join(f" [{number}]" for number in part.citations)
+            joined = bool(blocks) and part.citations == last
+            blocks[-1:] = [f"{blocks[-1]} {part.text}{marks}"] if joined else [*blocks[-1:], part.text + marks]
+            last = part.citations
+        else:
+            blocks.append(part.text if part.kind == "markdown" else f"```{part.language or ''}\n{part.text}\n```")
+            last = None
+    return "\n\n".join(blocks)
+
+
+def _describe_struck(struck: Sequence[str]) -> str | None:
+    if not struck:
+        return None
+    return f"Struck out, since this API has no such thing: {', '.join(dict.fromkeys(struck))}."[:500]
+
+
+async def _load_texts(session: AsyncSession, actor: Actor, hits: Sequence[Hit]) -> dict[UUID, KnowledgeItem]:
+    """The documents with their whole text, those the actor may read."""
+    columns: list[Any] = [KnowledgeItem.id, KnowledgeItem.org_id, KnowledgeItem.title, KnowledgeItem.kind]
+    columns += [KnowledgeItem.format, KnowledgeItem.text]
+    query = (
+        KnowledgeItem.visible_to(actor)
+        .where(col(KnowledgeItem.id).in_([hit.document_id for hit in hits]), col(KnowledgeItem.deleted_at).is_(None))
+        .options(load_only(*columns))
+    )
+    return {document.id: document for document in (await session.exec(query)).all()}
+
+
+def _list_quotes(document: KnowledgeItem, hit: Hit) -> list[Quote]:
+    of_platform = document.org_id == PLATFORM_ORG_ID
+    source = "" if document.kind == "endpoint" else document.text
+    return list_quotes(source, document.format, document.title, hit.text, of_platform=of_platform)
+
+
+def _to_citation(source: Source) -> Citation:
+    hit = source.hit
+    return Citation(
+        number=source.number,
+        kind=hit.kind,
+        document_id=hit.document_id,
+        external_id=hit.external_id,
+        title=hit.title,
+        heading_path=hit.heading_path,
+        url=hit.url,
+        text=hit.text,
+    )
+
+
+def _to_page(hit: Hit) -> NearPage:
+    return NearPage(
+        kind=hit.kind, document_id=hit.document_id, external_id=hit.external_id, title=hit.title, url=hit.url
+    )

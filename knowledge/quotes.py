@@ -1,0 +1,129 @@
+"""What may be quoted from a document: its sentences as they stand, and its code blocks whole.
+
+A passage is cut for the model, with the lines of its code run together; a quotation comes from the document itself,
+from the part that the passage covers. Sentences that speak to a program instead of a reader are never quoted.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from markdown_it.token import Token
+
+from knowledge.highlights import STOP_WORDS
+from knowledge.markdown import Page, PageInvalid, code_fences, fence_info, parse_foreign, parse_page, plain_text
+from knowledge.plain_text import parse_plain_text
+from knowledge.words import split_identifiers
+
+# Longer ones are quoted from their passage: parsing must not hold a process up.
+SOURCE_CHARACTERS_MAX = 60_000
+SENTENCE_CHARACTERS_MIN, SENTENCE_CHARACTERS_MAX = 20, 500
+CODE_LINES_MAX = 30
+NEARNESS_WEIGHT, WORDS_WEIGHT = 0.75, 0.25
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(`A-Z0-9])|\n+")
+_WORD = re.compile(r"[a-z0-9]{2,}")
+_FOREIGN_ADDRESS = re.compile(r"(?:https?:|ftp:|data:|javascript:)?//[^\s]|\bwww\.|javascript:|data:", re.IGNORECASE)
+_TO_A_PROGRAM = re.compile(
+    r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instruction|prompt|rule|above|previous|prior|question)"
+    r"|\b(?:system|developer) (?:prompt|message|instruction)"
+    r"|\byou are (?:now |an? )?(?:ai|assistant|chatgpt|language model)"
+    r"|\b(?:assistant|language model|chatbot|ai model)\b.{0,60}"
+    r"\b(?:must|should|always|never|reply|answer|say|output|print)"
+    r"|\b(?:answer|reply|respond|output)\b.{0,30}\b(?:only|with exactly|the following|every question|nothing but)"
+    r"|<\|?(?:system|im_start|assistant)|\[/?inst\]|^(?:system|assistant|user)\s*:",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """One sentence, or one code block with its language; `place` is its number in the document."""
+
+    place: int
+    text: str
+    language: str | None = None
+
+
+def list_quotes(source: str, format: str, title: str, passage: str, *, of_platform: bool) -> list[Quote]:
+    """What a passage covers of its document, in reading order; of a document that cannot be parsed, the passage."""
+    covered = _squeeze(passage)
+    quotes = [quote for quote in _read(source, format, title, of_platform) if _squeeze(quote.text)[:300] in covered]
+    if not quotes:
+        quotes = [Quote(number, sentence) for number, sentence in enumerate(split_sentences(passage))]
+    return [
+        quote
+        for quote in quotes
+        if (
+            is_quotable(quote.text)
+            if quote.language is None
+            else of_platform or not _FOREIGN_ADDRESS.search(quote.text)
+        )
+    ]
+
+
+def split_sentences(text: str) -> list[str]:
+    return [part.strip() for part in _SENTENCE_END.split(text) if part.strip()]
+
+
+def is_quotable(sentence: str) -> bool:
+    """Whether it says something to a reader: no scrap, no address elsewhere, no instruction to a program."""
+    if not SENTENCE_CHARACTERS_MIN <= len(sentence) <= SENTENCE_CHARACTERS_MAX:
+        return False
+    return not (_TO_A_PROGRAM.search(sentence) or _FOREIGN_ADDRESS.search(sentence))
+
+
+def score_sentences(question: str, sentences: Sequence[str], cosines: Sequence[float]) -> list[float]:
+    """How well each answers: by meaning, and by the share of the question's words that it holds."""
+    wanted = _stems(question)
+    return [
+        NEARNESS_WEIGHT * cosine + WORDS_WEIGHT * (len(wanted & _stems(sentence)) / len(wanted) if wanted else 0.0)
+        for sentence, cosine in zip(sentences, cosines, strict=True)
+    ]
+
+
+def _read(source: str, format: str, title: str, of_platform: bool) -> Iterator[Quote]:
+    page = _parse(source, format, title, of_platform)
+    if page is None:
+        return
+    place = 0
+    for position, token in enumerate(page.tokens):
+        for quote in _read_token(page.tokens, position, token):
+            yield Quote(place, *quote)
+            place += 1
+
+
+def _parse(source: str, format: str, title: str, of_platform: bool) -> Page | None:
+    if len(source) > SOURCE_CHARACTERS_MAX:
+        return None
+    try:
+        if of_platform:
+            return parse_page(source)
+        return parse_plain_text(source, title) if format == "text" else parse_foreign(source, title)
+    except PageInvalid:
+        return None
+
+
+def _read_token(tokens: Sequence[Token], position: int, token: Token) -> Iterator[tuple[str, str | None]]:
+    if token.type == "inline":
+        # A cell of a table or a heading says nothing by itself.
+        if position and tokens[position - 1].type not in ("heading_open", "td_open", "th_open"):
+            for sentence in split_sentences(plain_text(token)):
+                yield sentence, None
+        return
+    fences = code_fences(token)
+    if fences:
+        curl = [fence for fence in fences if (fence_info(fence).tab or "").lower() == "curl"]
+        fence = (curl or fences)[0]
+        if fence.content.count("\n") <= CODE_LINES_MAX and not _TO_A_PROGRAM.search(fence.content):
+            yield fence.content.rstrip("\n"), fence_info(fence).language
+
+
+def _squeeze(text: str) -> str:
+    return "".join(text.split())
+
+
+def _stems(text: str) -> frozenset[str]:
+    """Words without their endings, so that *revoke* meets *revoked*; none of those that every text has."""
+    words = _WORD.findall(split_identifiers(text).lower())
+    return frozenset(word[: max(3, len(word) - 2)] for word in words if word not in STOP_WORDS)
