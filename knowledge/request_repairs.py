@@ -401,7 +401,7 @@ class _Mending:
         if options := schema.get("anyOf") or schema.get("oneOf"):
             return self._sample(next((o for o in options if o.get("type") != "null"), options[0]))
         kinds: Any = schema.get("type") or "string"
-        kind = str(kinds[0] if isinstance(kinds, list) else kinds)
+        kind = str(_list(kinds)[0]) if isinstance(kinds, list) else str(kinds)
         if kind == "string":
             return "text".ljust(schema.get("minLength", 0), "x")[: schema.get("maxLength", 1000)]
         if kind in ("integer", "number"):
