@@ -12,7 +12,7 @@ from sqlmodel import select as select_rows
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.actors import Actor
-from ontology.connections import Connection, ConnectionFields
+from ontology.connection_rows import Connection, ConnectionFields
 from ontology.records import Record
 from ontology.scopes import Scope
 from ontology.things import Thing, ThingFields
