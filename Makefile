@@ -7,7 +7,7 @@ PACKAGES := ontology knowledge api worker portal
 CODE := $(PACKAGES) tests benchmarks migrations
 EXISTING_CODE = $(wildcard $(CODE))
 
-.PHONY: help install install-test run test check lint fix bench faults limits eval migrate migration openapi register shell
+.PHONY: help install install-test run test check lint fix bench faults limits eval migrate migration reindex openapi register shell
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ migrate: install ## bring the database to the newest migration
 migration: install ## write a new migration: make migration m="add things"
 	@test -n "$(m)" || { echo 'say what it does: make migration m="add things"'; exit 1; }
 	@$(PYTHON_IN_VENV) -m portal migration "$(m)"
+
+reindex: install ## rebuild the search index from the database while the program runs
+	@$(PYTHON_IN_VENV) -m portal reindex
 
 openapi: install ## print the OpenAPI document
 	@$(PYTHON_IN_VENV) -m portal openapi

@@ -304,7 +304,17 @@ DOCUMENT: dict[str, Any] = {
     "updatedAt": _AT,
     "deletedAt": None,
     "createdBy": ACCOUNT,
+    "specificationId": None,
     "status": "pending",
+}
+DOCUMENT_BATCH: dict[str, Any] = {
+    "items": [
+        {"title": "Refunds", "text": "# Refunds\n\nWithin 14 days.", "externalId": "handbook/refunds.md"},
+    ]
+}
+DOCUMENT_BATCH_RESULT: dict[str, Any] = {
+    "data": [{"index": 0, "status": 201, "change": "created", "document": DOCUMENT}],
+    "summary": {"total": 1, "success": 1, "failed": 0},
 }
 SEARCH: dict[str, Any] = {"query": "my key stopped working", "limit": 3}
 ASK: dict[str, Any] = {"question": "how do I rotate a key"}
@@ -343,6 +353,23 @@ ANSWER: dict[str, Any] = {
     "nearest": [],
     "request": None,
     "note": None,
+}
+TROUBLESHOOT: dict[str, Any] = {
+    "message": "400 invalid_request: body.nmae is not known here",
+    "request": {"method": "POST", "path": "/v1/entities", "body": {"type": "course", "nmae": "Botany"}},
+}
+DIAGNOSIS: dict[str, Any] = {
+    "code": "invalid_request",
+    "cause": "The request has invalid fields or parameters. Correct each place named in `errors`.",
+    "errors": [],
+    "call": None,
+    "nearestSuccess": None,
+    "differences": [],
+    "operationId": "createEntity",
+    "patch": [{"op": "move", "from": "/body/nmae", "path": "/body/name"}],
+    "request": {"method": "POST", "path": "/v1/entities", "query": {}, "body": {"type": "course", "name": "Botany"}},
+    "curl": 'curl -sS -X POST "$ONE_URL"/v1/entities …',
+    "data": [HIT],
 }
 TYPE: dict[str, Any] = {
     "name": "note",

@@ -43,13 +43,13 @@ from ontology.pagination import LIMIT_DEFAULT, LIMIT_MAX
 VERSION = "1.0.0"
 _TAGS = {
     "Organisation": "Whose key it is, what is left of its limits, and the vocabulary.",
-    "Groups": "Who owns: the tree below an organisation.",
-    "People": "Who may: members of groups, their roles, and invitations.",
-    "Entities": "What exists: things of every type.",
-    "Connections": "How things, people and groups relate.",
-    "Events": "What happened, every API call included.",
+    "Groups": "Who owns: the tree below an organisation, such as its customers, tenants, teams and communities.",
+    "People": "Who may: members of groups, their roles, and invitations for users and colleagues.",
+    "Entities": "What exists: things of every type, such as courses, articles, posts, products and customers.",
+    "Connections": "How things, people and groups relate: who enrolled, bought, wrote, likes or joined what.",
+    "Events": "What happened: the history and audit log, every API call included.",
     "Knowledge": "What things mean: search by meaning, and an organisation's own documents.",
-    "API keys": "Keys that are shown once and dead when revoked.",
+    "API keys": "Keys (tokens, secrets, credentials) that are shown once and dead when revoked.",
     "Usage": "How many calls were made: by key, day, operation and class of status.",
     "Applications": "The programs that keys belong to, each with its service account.",
 }

@@ -12,6 +12,7 @@ from api import (
     applications,
     asking,
     connections,
+    documents,
     entities,
     entity_batches,
     events,
@@ -23,6 +24,7 @@ from api import (
     ontology_types,
     organisation,
     people,
+    troubleshooting,
     usage,
 )
 from api.openapi import build_document
@@ -44,7 +46,9 @@ operation_handlers: list[HTTPRouteHandler] = [
     *graph.handlers,
     *events.handlers,
     *knowledge.handlers,
+    *documents.handlers,
     *asking.handlers,
+    *troubleshooting.handlers,
     *api_keys.handlers,
     *applications.handlers,
     *leaks.handlers,

@@ -5,31 +5,35 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.cases import Case, api_cases, documents, floor_requests, search_requests
+from benchmarks.cases import Case, api_cases, floor_requests, request, search_requests
 from benchmarks.load import Load, Measured
+from benchmarks.passages import make_documents, write_points
 from benchmarks.percentiles import Latencies
 from benchmarks.program import (
     RunningFloor,
     RunningProgram,
     cpu_seconds,
     fill,
+    knowledge_cpu_seconds,
     lift_limits,
-    post,
     program_environment,
     register,
     running_floor,
     running_program,
+    store_documents,
     temporary_data_dir,
 )
-from benchmarks.report import Results, Round, Row, as_markdown, describe_conditions, write_results
+from benchmarks.report import Results, Round, Row, SearchRounds, as_markdown, describe_conditions, write_results
 from portal.child_process import PROJECT_DIR
 
 WARM_SECONDS = 0.5
 FIRST_REQUESTS = 100
 SEARCHES = 200
+CROWD, CROWD_SECONDS = 16, 10.0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -45,14 +49,15 @@ def main(arguments: Sequence[str]) -> int:
             lift_limits(program, organisation_id)
             _say(f"storing {parsed.rows} things and {parsed.passages} passages")
             thing_ids = fill(program, organisation_id, parsed.rows)
-            for document in documents(parsed.passages):
-                post(program, key, "/v1/knowledge/documents", document)
+            documents = make_documents(parsed.passages)
+            store_documents(program, organisation_id, documents)
             _wait_indexed(parsed, program)
+        write_points(program.installation.settings.data_dir / "qdrant", organisation_id, documents)
         _say("later start")
         with running_program(env) as program, running_floor() as bare:
             _wait_indexed(parsed, program)
-            floor, rows = measure(parsed, program, bare, api_cases(key, thing_ids))
             search = _measure_search(program, key) if parsed.passages else None
+            floor, rows = measure(parsed, program, bare, api_cases(key, thing_ids))
             results = Results(
                 conditions=conditions,
                 things=parsed.rows,
@@ -112,12 +117,26 @@ def _wait_indexed(parsed: argparse.Namespace, program: RunningProgram) -> None:
         program.wait_indexed()
 
 
-def _measure_search(program: RunningProgram, key: str) -> Measured:
+def _measure_search(program: RunningProgram, key: str) -> SearchRounds:
     program.settle()
-    load = Load(program.port, search_requests(key), 1, seconds=120, warm_seconds=1, requests_max=SEARCHES)
-    measured = send(load)
-    _refuse_failures("search", measured)
-    return measured
+    searches = search_requests(key)
+    web, knowledge = cpu_seconds(program.process), knowledge_cpu_seconds(program.process)
+    alone = send(Load(program.port, searches, 1, seconds=120, warm_seconds=1, requests_max=SEARCHES))
+    web, knowledge = (
+        1000 * (used - before) / alone.answers
+        for used, before in (
+            (cpu_seconds(program.process), web),
+            (knowledge_cpu_seconds(program.process), knowledge),
+        )
+    )
+    crowd = Load(program.port, searches, CROWD, seconds=CROWD_SECONDS, warm_seconds=1)
+    beside = Load(program.port, [request("GET", "/v1/whoami", key)], 1, seconds=CROWD_SECONDS, warm_seconds=1)
+    with ThreadPoolExecutor(2) as pool:
+        crowded, disturbed = pool.map(send, (crowd, beside))
+    for name, measured in {"search": alone, "searches": crowded, "whoami": disturbed}.items():
+        _refuse_failures(name, measured)
+        _say(f"{name}: {measured.latencies}")
+    return SearchRounds(alone, crowded, disturbed, round(web, 2), round(knowledge, 2))
 
 
 def send(load: Load) -> Measured:

@@ -48,19 +48,6 @@ def search_requests(key: str) -> list[str]:
     ]
 
 
-def documents(passages: int) -> list[dict[str, str]]:
-    """Documents that are cut into about so many passages: each section is long enough to be one."""
-    sections = 20
-    return [
-        {
-            "title": f"Handbook {number}",
-            "externalId": f"handbook-{number}",
-            "text": "\n\n".join(_section(number, section) for section in range(sections)),
-        }
-        for number in range((passages + sections - 1) // sections)
-    ]
-
-
 def request(method: str, path: str, key: str = "", body: object = None) -> str:
     """The bytes of a request, in Base64."""
     lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", "User-Agent: bench", "Accept: */*"]
@@ -75,8 +62,3 @@ def request(method: str, path: str, key: str = "", body: object = None) -> str:
 def _new_thing(number: int) -> dict[str, object]:
     properties = {"title": f"New course {number}", "price": number, "currency": "EUR", "tags": ["new", str(number)]}
     return {"type": "course", "name": f"New course {number}", "properties": properties}
-
-
-def _section(number: int, section: int) -> str:
-    about = f"In chapter {number}-{section} of the handbook the garden, its beds and its keepers are described."
-    return f"## Chapter {section} of {number}\n\n" + " ".join(f"{about} Note {line}." for line in range(8))

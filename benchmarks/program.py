@@ -19,6 +19,7 @@ import psutil
 import psycopg
 from redis import Redis
 
+from benchmarks.passages import INSERT, MadeDocument
 from ontology.ids import decode_id
 from ontology.request_log import STREAM
 from portal.child_process import PROJECT_DIR
@@ -142,6 +143,13 @@ def server_processes(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return [*masters, *(child for master in masters for child in master.children(recursive=True))]
 
 
+def knowledge_cpu_seconds(process: subprocess.Popen[bytes]) -> float:
+    """Processor time that the knowledge process below `process` has used so far."""
+    below = psutil.Process(process.pid).children(recursive=True)
+    times = [found.cpu_times() for found in below if found.cmdline()[-2:] == ["-m", "knowledge"]]
+    return sum(time.user + time.system for time in times)
+
+
 def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
     """Processor time that the HTTP server below `process` has used so far."""
     times = [found.cpu_times() for found in set(server_processes(process))]
@@ -230,18 +238,16 @@ FROM generate_series(1, %(rows)s) AS n
 """
 
 
-def post(program: RunningProgram, key: str, path: str, body: object) -> None:
-    """One request to prepare something."""
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{program.port}{path}",
-        data=json.dumps(body).encode(),
-        headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            answer.read()
-    except urllib.error.HTTPError as error:
-        raise RuntimeError(f"POST {path}: {error.status} {error.read()[:500]!r}") from None
+def store_documents(program: RunningProgram, organisation_id: str, documents: list[MadeDocument]) -> None:
+    """As rows; `write_points` adds them to the index."""
+    with program.owner_connection() as connection:
+        org_id = decode_id(organisation_id)[1]
+        connection.execute(
+            "SELECT set_config('app.org_id', %s, true), set_config('app.group_id', %s, true)", [str(org_id)] * 2
+        )
+        rows = [row for document in documents for row in document.rows(org_id)]
+        connection.cursor().executemany(INSERT, rows)
+        connection.execute("ANALYZE knowledge_items")
 
 
 def _answers(port: int, path: str) -> bool:

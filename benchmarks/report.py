@@ -64,6 +64,17 @@ class Row:
 
 
 @dataclass(frozen=True)
+class SearchRounds:
+    """One search at a time, with the processor time each took; then many, and another operation beside the many."""
+
+    alone: Measured
+    crowd: Measured
+    beside_crowd: Measured
+    web_cpu_ms: float
+    knowledge_cpu_ms: float
+
+
+@dataclass(frozen=True)
 class Results:
     """Everything of one run."""
 
@@ -74,7 +85,7 @@ class Results:
     seconds: float
     floor: list[Round]
     rows: list[Row]
-    search: Measured | None
+    search: SearchRounds | None
     passages: int
     first_start_seconds: float
     later_start_seconds: float
@@ -134,11 +145,23 @@ def as_markdown(results: Results) -> str:
         lines.append(_table_line(row.name, row.rounds, _percent(row.share), *wanted, _percent(row.cpu_share)))
     lines += ["", "| | |", "|---|---|"]
     if results.search is not None:
-        found = results.search
+        found, crowd, beside = results.search.alone, results.search.crowd, results.search.beside_crowd.latencies
         lines.append(
-            f"| search, {results.passages} passages, one connection | {found.requests_per_second:.0f} requests/s, p50 "
-            f"{found.latencies.p50:.1f}, p95 {found.latencies.p95:.1f} (at most {SEARCH_P95_WANTED_MS}), p99 "
+            f"| search, {results.passages} made-up passages, one at a time | {found.requests_per_second:.0f} a second, "
+            f"p50 {found.latencies.p50:.1f}, p95 {found.latencies.p95:.1f} (at most {SEARCH_P95_WANTED_MS}), p99 "
             f"{found.latencies.p99:.1f} ms |"
+        )
+        lines.append(
+            f"| processor time of one search | web process {results.search.web_cpu_ms:.1f}, knowledge process "
+            f"{results.search.knowledge_cpu_ms:.1f} ms |"
+        )
+        lines.append(
+            f"| the same, 16 connections | {crowd.requests_per_second:.0f} requests/s, p50 {crowd.latencies.p50:.1f}, "
+            f"p95 {crowd.latencies.p95:.1f}, p99 {crowd.latencies.p99:.1f} ms |"
+        )
+        lines.append(
+            f"| whoami beside these 16 | p50 {beside.p50:.1f}, p95 {beside.p95:.1f}, p99 {beside.p99:.1f}, "
+            f"longest {beside.max:.1f} ms |"
         )
     lines += [
         f"| first start in an empty directory | {results.first_start_seconds:.1f} s |",

@@ -81,6 +81,10 @@ class KnowledgeClient:
         """Let searches be answered from now on, unless the index has begun anew since it had this id."""
         await self._call("mark_whole", {"index_id": index_id}, WRITE_TIMEOUT_SECONDS)
 
+    async def begin_anew(self) -> None:
+        """Throw the index away; the worker fills it again from the database."""
+        await self._call("begin_anew", {}, WRITE_TIMEOUT_SECONDS)
+
     async def stats(self) -> Stats:
         """What is held now; waits for what is being written."""
         return Stats(**await self._call("stats", {}, WRITE_TIMEOUT_SECONDS))

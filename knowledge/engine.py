@@ -7,6 +7,7 @@ waits, though not for ever, while a search is being answered.
 import os
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Protocol
 from uuid import UUID
@@ -18,7 +19,7 @@ from knowledge.answerability import NEAREST, Likeness, list_examples
 from knowledge.index.interface import Index, IndexIncomplete, Point, document_point_id
 from knowledge.protocol import IndexedDocument, IndexedPassage, RankedDocument, SearchRequest, Stats
 from knowledge.queries import Query, read_query
-from knowledge.ranking import rank
+from knowledge.ranking import match_meaning, match_words, rank
 
 YIELD_TO_SEARCHES_SECONDS = 0.1
 BACKGROUND_NICENESS = 10
@@ -48,6 +49,7 @@ class Engine:
     def __init__(self, index: Index, embedder: Embeds) -> None:
         self._index = index
         self._embedder = embedder
+        self._beside = ThreadPoolExecutor(1, "words")
         self._idle = threading.Condition()
         self._searching = 0
         self._writing = threading.Lock()
@@ -68,7 +70,10 @@ class Engine:
             self._searches += 1
         try:
             query = read_query(request.query)
-            found = rank(self._index, query, self._embed(query, request.scope.org_id), request)
+            # Words are looked up beside the model's work, on another core if there is one.
+            words = self._beside.submit(match_words, self._index, query, request)
+            meaning = match_meaning(self._index, self._embed(query, request.scope.org_id), request)
+            found = rank(meaning, words.result(), request.limit)
             self._require_whole()
             return found
         finally:
@@ -134,6 +139,11 @@ class Engine:
             if self._index.index_id == index_id:
                 self._index.mark_whole()
 
+    def begin_anew(self) -> None:
+        """Throw the index away; whoever fills it notices by its id, and searches wait until it is whole."""
+        with self._writing:
+            self._index.begin_anew()
+
     def stats(self) -> Stats:
         """What is held now; an index that was taken away has begun anew."""
         with self._writing:
@@ -148,6 +158,7 @@ class Engine:
         )
 
     def close(self) -> None:
+        self._beside.shutdown()
         with self._writing:
             self._index.close()
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from knowledge.document_formats import read_description
 from knowledge.endpoint_texts import endpoint_fields, endpoint_texts
+from knowledge.html_text import parse_html
 from knowledge.index.interface import WeightedText, passage_point_id
 from knowledge.markdown import Page, PageInvalid, flat_headings, parse_foreign, parse_page
 from knowledge.model_files import ModelFiles, TokenCounter
@@ -131,6 +133,10 @@ def _parse(source: DocumentSource) -> Page:
         return parse_page(source.text)
     if source.format == DocumentFormat.TEXT:
         return parse_plain_text(source.text, source.title)
+    if source.format == DocumentFormat.HTML:
+        return parse_html(source.text, source.title)
+    if source.format == DocumentFormat.OPENAPI:
+        return parse_foreign(read_description(source.text), source.title)
     try:
         return parse_foreign(source.text, source.title)
     except PageInvalid:

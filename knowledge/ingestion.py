@@ -7,7 +7,7 @@ follow from content, so what is unchanged is neither rewritten nor embedded agai
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -15,19 +15,21 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, update
+from sqlalchemy import ColumnElement, delete, func, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from knowledge.client import KnowledgeClient
+from knowledge.document_formats import read_entries
 from knowledge.indexing import DocumentSource, PreparedDocument, Splitter
+from knowledge.openapi_documents import OpenApiInvalid
 from knowledge.source_document import SourceDocument
 from knowledge.sources import read_platform
 from ontology.actors import PLATFORM_ORG_ID, platform_actor
 from ontology.database import open_duty, open_transaction
 from ontology.errors import PortalError
-from ontology.knowledge_items import KnowledgeItem, Visibility, claim_pending
+from ontology.knowledge_items import DocumentFormat, KnowledgeItem, Visibility, claim_pending
 from ontology.records import GroupClosure, utc_now
 
 logger = logging.getLogger(__name__)
@@ -53,16 +55,7 @@ async def ingest_platform(
             col(KnowledgeItem.knowledge_type) == "document",
             col(KnowledgeItem.deleted_at).is_(None),
         )
-        held = {(row.kind, row.external_id): row for row in (await session.exec(query.with_for_update())).all()}
-        changed = [source for source in sources if not _is_current(held.get((source.kind, source.external_id)), source)]
-        for source in changed:
-            session.add(_store(held.get((source.kind, source.external_id)), source))
-        present = {(source.kind, source.external_id) for source in sources}
-        gone = [row for identity, row in held.items() if identity not in present]
-        for row in gone:
-            row.deleted_at = row.updated_at = utc_now()
-            row.version += 1
-        return len(changed) + len(gone)
+        return _follow(session, (await session.exec(query.with_for_update())).all(), sources, _new_platform_row)
 
 
 async def index_pending(
@@ -82,9 +75,40 @@ async def index_pending(
         if deleted:
             await client.delete(list(deleted))
             await _forget(engine, deleted)
+        for source in sources:
+            if source.format == DocumentFormat.OPENAPI:
+                await store_entries(engine, source)
         if sources:
             await _index(engine, client, splitter, sources)
         return len(sources) + len(deleted)
+
+
+async def store_entries(engine: AsyncEngine, source: DocumentSource) -> int:
+    """Store the operations and errors of an OpenAPI document as documents of their own; returns how many changed.
+
+    They are then pending themselves. Whoever replaced or deleted the document meanwhile is not overruled.
+    """
+    try:
+        entries = await asyncio.to_thread(lambda: list(read_entries(source.text)))
+    except OpenApiInvalid:
+        logger.warning("the OpenAPI document %s cannot be read", source.document_id)
+        return 0
+    async with _duty(engine) as session:
+        own = select(KnowledgeItem).where(col(KnowledgeItem.id) == source.document_id)
+        document = (await session.exec(own.with_for_update())).first()
+        if document is None or document.deleted_at is not None or document.version != source.version:
+            return 0
+        query = select(KnowledgeItem).where(
+            col(KnowledgeItem.document_id) == document.id,
+            col(KnowledgeItem.knowledge_type) == "document",
+            col(KnowledgeItem.deleted_at).is_(None),
+        )
+        held = (await session.exec(query.with_for_update())).all()
+        for row in held:
+            if row.labels != document.labels:
+                row.labels = document.labels
+                row.version += 1
+        return _follow(session, held, entries, lambda: _new_entry(document))
 
 
 async def reconcile(engine: AsyncEngine, client: KnowledgeClient) -> int:
@@ -200,7 +224,7 @@ async def _store_passages(session: AsyncSession, source: DocumentSource, documen
 async def _finish(session: AsyncSession, source: DocumentSource, document: PreparedDocument) -> None:
     """Drop the passages that are no longer part, and mark the version as indexed unless it was deleted since."""
     kept = [entry.id for entry in document.passages]
-    stale = (col(KnowledgeItem.document_id) == source.document_id) & col(KnowledgeItem.id).not_in(kept)
+    stale = _is_passage_of([source.document_id]) & col(KnowledgeItem.id).not_in(kept)
     await session.exec(delete(KnowledgeItem).where(stale))
     own = col(KnowledgeItem.id) == source.document_id
     await session.exec(update(KnowledgeItem).where(own).values(indexed_version=source.version))
@@ -208,10 +232,14 @@ async def _finish(session: AsyncSession, source: DocumentSource, document: Prepa
 
 async def _forget(engine: AsyncEngine, deleted: Mapping[UUID, int]) -> None:
     async with _duty(engine) as session:
-        await session.exec(delete(KnowledgeItem).where(col(KnowledgeItem.document_id).in_(list(deleted))))
+        await session.exec(delete(KnowledgeItem).where(_is_passage_of(list(deleted))))
         for document_id, version in deleted.items():
             own = col(KnowledgeItem.id) == document_id
             await session.exec(update(KnowledgeItem).where(own).values(indexed_version=version))
+
+
+def _is_passage_of(document_ids: Sequence[UUID]) -> ColumnElement[bool]:
+    return col(KnowledgeItem.document_id).in_(document_ids) & (col(KnowledgeItem.knowledge_type) == "chunk")
 
 
 def _duty(engine: AsyncEngine) -> AbstractAsyncContextManager[AsyncSession]:
@@ -235,17 +263,51 @@ def _to_source(row: KnowledgeItem, group_ids: tuple[UUID, ...]) -> DocumentSourc
     )
 
 
-def _is_current(row: KnowledgeItem | None, source: SourceDocument) -> bool:
-    return row is not None and row.content_hash == source.content_hash
+def _follow(
+    session: AsyncSession,
+    held: Sequence[KnowledgeItem],
+    sources: Sequence[SourceDocument],
+    make_row: Callable[[], KnowledgeItem],
+) -> int:
+    """Make rows what their sources say: new, changed in a new version, deleted, or left alone; how many changed."""
+    by_name = {(row.kind, row.external_id): row for row in held}
+    changed = 0
+    for source in sources:
+        row = by_name.pop((source.kind, source.external_id), None)
+        if row is None or row.content_hash != source.content_hash:
+            session.add(_fill(row or make_row(), source))
+            changed += 1
+    for row in by_name.values():
+        row.deleted_at = row.updated_at = utc_now()
+        row.version += 1
+    return changed + len(by_name)
 
 
-def _store(row: KnowledgeItem | None, source: SourceDocument) -> KnowledgeItem:
-    """The document's row as its source has it: changed in a new version, or new."""
-    if row is None:
-        row = KnowledgeItem(org_id=PLATFORM_ORG_ID, group_id=PLATFORM_ORG_ID, version=0, created_by=platform_actor().id)
+def _new_platform_row() -> KnowledgeItem:
+    return KnowledgeItem(
+        org_id=PLATFORM_ORG_ID,
+        group_id=PLATFORM_ORG_ID,
+        version=0,
+        visibility=Visibility.PUBLIC,
+        created_by=platform_actor().id,
+    )
+
+
+def _new_entry(document: KnowledgeItem) -> KnowledgeItem:
+    return KnowledgeItem(
+        org_id=document.org_id,
+        group_id=document.group_id,
+        document_id=document.id,
+        visibility=document.visibility,
+        labels=document.labels,
+        version=0,
+        created_by=document.created_by,
+    )
+
+
+def _fill(row: KnowledgeItem, source: SourceDocument) -> KnowledgeItem:
     row.kind, row.external_id = source.kind, source.external_id
-    row.title, row.text, row.url = source.title, source.text, source.url
-    row.visibility = Visibility.PUBLIC
+    row.title, row.text, row.url = source.title, source.text, source.url or None
     row.metadata_ = source.details
     row.content_hash = source.content_hash
     row.updated_at = utc_now()

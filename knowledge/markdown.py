@@ -88,7 +88,7 @@ def parse_page(source: str) -> Page:
         order=_integer(matter, "order"),
         kind=kind,
         aliases=_texts(matter, "aliases"),
-        headings=_heading_tree(tokens),
+        headings=heading_tree(tokens),
         tokens=tuple(tokens),
     )
 
@@ -100,7 +100,7 @@ def parse_foreign(source: str, title: str) -> Page:
         del tokens[0]
     if _leading_title(tokens) == title:
         del tokens[:3]
-    return Page(title, "", "", 0, "page", (), _heading_tree(tokens), tuple(tokens))
+    return Page(title, "", "", 0, "page", (), heading_tree(tokens), tuple(tokens))
 
 
 def render_html(page: Page) -> str:
@@ -328,7 +328,7 @@ def _group_tabs(state: StateCore) -> None:
     state.tokens = grouped
 
 
-def _heading_tree(tokens: Sequence[Token]) -> tuple[Heading, ...]:
+def heading_tree(tokens: Sequence[Token]) -> tuple[Heading, ...]:
     flat = [
         Heading(int(token.tag[1]), plain_text(tokens[position + 1]), str(token.attrGet("id")))
         for position, token in enumerate(tokens)

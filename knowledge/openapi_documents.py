@@ -5,7 +5,9 @@ followed within the document only; nothing is fetched.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, cast
 
 import yaml
@@ -18,33 +20,46 @@ REFERENCE_DEPTH_MAX = 4
 COMPOSED_SCHEMA_DEPTH_MAX = 3
 OPERATIONS_MAX = 5_000
 PARAMETERS_MAX = 60
+# Bounds on what a small text can ask for: nesting, and one large part referred to from thousands of places.
+NESTING_MAX = 100
+SCHEMAS_PER_OPERATION_MAX = 200
+ERRORS_MAX = 2_000
+TITLE_CHARACTERS_MAX, NAME_CHARACTERS_MAX, DESCRIPTION_CHARACTERS_MAX = 500, 200, 4_000
 _NOT_A_REQUEST_PARAMETER = ("header", "cookie")
 _ERROR_CODE_FIELDS = ("code", "error_code", "errorCode", "type", "error", "status")
 _ERROR_MESSAGE_FIELDS = ("message", "title", "detail", "error_description", "error_message", "description", "error")
 
 
+_ERROR_SCHEMA = re.compile(r"(error|problem|exception|fault|failure)", re.IGNORECASE)
+
+
 class OpenApiInvalid(ValueError):
-    """The text is no OpenAPI 3 document; the message says what is missing."""
+    """The text is no OpenAPI 3 document; the message says what is missing, and where."""
 
 
 def parse_openapi(text: str) -> dict[str, Any]:
     """Read JSON or YAML.
 
     Raises:
-        OpenApiInvalid: neither, or without the version and the paths that make it an OpenAPI document.
+        OpenApiInvalid: neither, too deeply nested, with aliases (which may make gigabytes of a small text), or without
+            the version and the paths that make it an OpenAPI document.
     """
-    try:
-        found: object = json.loads(text) if text.lstrip().startswith("{") else _load_yaml(text)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        raise OpenApiInvalid("neither valid JSON nor valid YAML") from error
+    found = _load_json(text) if text.lstrip().startswith("{") else _load_yaml(text)
     if not isinstance(found, dict):
-        raise OpenApiInvalid("the document is not an object")
+        raise OpenApiInvalid("is not an object")
     document = cast("dict[str, Any]", found)
     version = document.get("openapi")
     if not isinstance(version, str) or not version.startswith(("3.0", "3.1")):
-        raise OpenApiInvalid("`openapi` is not 3.0.x or 3.1.x")
-    if not isinstance(document.get("paths", {}), dict):
-        raise OpenApiInvalid("`paths` is not an object")
+        raise OpenApiInvalid("at `/openapi`: is not 3.0.x or 3.1.x, as text")
+    if not isinstance(paths := document.get("paths", {}), dict):
+        raise OpenApiInvalid("at `/paths`: is not an object")
+    for path, item in cast("dict[object, object]", paths).items():
+        if not isinstance(item, dict):
+            raise OpenApiInvalid(f"at `/paths/{_pointer_step(str(path))}`: is not an object")
+        for method in METHODS:
+            if not isinstance(cast("dict[object, object]", item).get(method, {}), dict):
+                raise OpenApiInvalid(f"at `/paths/{_pointer_step(str(path))}/{method}`: is not an object")
+    _check_values(document)
     return document
 
 
@@ -61,29 +76,81 @@ def read_operations(openapi: Mapping[str, Any], *, url_prefix: str = "/reference
 
 
 def read_errors(openapi: Mapping[str, Any]) -> Iterator[SourceDocument]:
-    """One document per distinct error in the examples of responses with a 4xx or 5xx status."""
-    seen: dict[str, SourceDocument] = {}
-    for status, response in _error_responses(openapi):
-        for document in _from_response(openapi, status, response):
-            seen.setdefault(document.external_id, document)
-    yield from seen.values()
+    """One document per distinct error: of the examples of refusals (4xx, 5xx), then of the schemas of errors."""
+    seen: set[str] = set()
+    for document in (*_errors_of_examples(openapi), *_errors_of_schemas(openapi)):
+        if document.external_id not in seen and len(seen) < ERRORS_MAX:
+            seen.add(document.external_id)
+            yield document
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """Safe YAML without aliases, which may make gigabytes of a small text; a document has no need of them."""
+def count_operations(openapi: Mapping[str, Any]) -> int:
+    """How many operations the paths name, those behind a reference left out."""
+    items = _mapping(openapi.get("paths")).values()
+    return sum(isinstance(_mapping(item).get(method), dict) for item in items for method in METHODS)
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):  # pyright: ignore[reportUnknownMemberType]
-            raise yaml.YAMLError("aliases are not taken")
-        return super().compose_node(parent, index)
+
+def _load_json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise OpenApiInvalid(f"at line {error.lineno}, column {error.colno}: {error.msg}") from error
+    except RecursionError as error:
+        raise OpenApiInvalid(f"is nested deeper than {NESTING_MAX} levels") from error
+    except ValueError as error:
+        raise OpenApiInvalid("holds a number too long to read") from error
 
 
 def _load_yaml(text: str) -> object:
-    loader = _PlainLoader(text)
+    """The events are looked through first: building what they describe could take all memory, or the whole stack."""
+    depth = 0
     try:
-        return loader.get_single_data()  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
-    finally:
-        loader.dispose()  # pyright: ignore[reportUnknownMemberType]
+        events = yaml.parse(text, Loader=yaml.CSafeLoader)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        for event in cast("Iterator[Any]", events):
+            line = event.start_mark.line + 1
+            if isinstance(event, yaml.AliasEvent):
+                raise OpenApiInvalid(f"at line {line}: aliases are not taken, write out what they stand for")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > NESTING_MAX:
+                raise OpenApiInvalid(f"at line {line}: is nested deeper than {NESTING_MAX} levels")
+        return yaml.load(text, Loader=yaml.CSafeLoader)
+    except OpenApiInvalid:
+        raise
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"at line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise OpenApiInvalid(f"{place}{error.problem or 'is not valid YAML'}") from error
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise OpenApiInvalid("is neither valid JSON nor valid YAML") from error
+
+
+def _check_values(document: dict[str, Any]) -> None:
+    """Raises: OpenApiInvalid for nesting without end, and for characters that no text can hold."""
+    waiting: list[tuple[object, int]] = [(document, 1)]
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > NESTING_MAX:
+            raise OpenApiInvalid(f"is nested deeper than {NESTING_MAX} levels")
+        if isinstance(value, dict):
+            entries = cast("dict[object, object]", value)
+            waiting += [(name, depth) for name in entries if isinstance(name, str)]
+            waiting += [(item, depth + 1) for item in entries.values()]
+        elif isinstance(value, list):
+            waiting += [(item, depth + 1) for item in cast("list[object]", value)]
+        elif isinstance(value, str) and ("\x00" in value or not _is_unicode(value)):
+            raise OpenApiInvalid("holds a NUL character or half a character (a lone surrogate)")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _pointer_step(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")[:NAME_CHARACTERS_MAX]
 
 
 def _from_operation(
@@ -91,12 +158,12 @@ def _from_operation(
 ) -> SourceDocument:
     operation = _mapping(item[method])
     route = f"{method.upper()} {path}"
-    operation_id = _text(operation.get("operationId")) or route
-    title = _text(operation.get("summary")) or operation_id
-    description = _text(operation.get("description"))
+    operation_id = (_text(operation.get("operationId")) or route)[:NAME_CHARACTERS_MAX]
+    title = (_text(operation.get("summary")) or operation_id)[:TITLE_CHARACTERS_MAX]
+    description = _text(operation.get("description"))[:DESCRIPTION_CHARACTERS_MAX]
     declared = [*_sequence(item.get("parameters")), *_sequence(operation.get("parameters"))]
-    names = [*_parameter_names(openapi, declared), *_body_names(openapi, _mapping(operation.get("requestBody")))]
-    parameters = list(dict.fromkeys(names))[:PARAMETERS_MAX]
+    names = _unique_names(openapi, declared, _mapping(operation.get("requestBody")))
+    parameters = [name[:NAME_CHARACTERS_MAX] for name in islice(names, PARAMETERS_MAX)]
     lines = [f"`{route}`: {path_words(path)}.", description]
     if parameters:
         lines.append(f"Parameters: {', '.join(parameters)}.")
@@ -107,9 +174,17 @@ def _from_operation(
         "operationId": operation_id,
         "description": description,
         "parameters": parameters,
+        "about": _about_tags(openapi, operation),
     }
     text = "\n\n".join(line for line in lines if line)
     return SourceDocument("endpoint", operation_id, title, text, f"{url_prefix}{operation_id}", details)
+
+
+def _about_tags(openapi: Mapping[str, Any], operation: Mapping[str, Any]) -> str:
+    """What the document says of the operation's tags: words that its own text takes for granted."""
+    own = _sequence(operation.get("tags"))
+    tags = [_mapping(tag) for tag in _sequence(openapi.get("tags"))]
+    return " ".join(_text(tag.get("description")) for tag in tags if tag.get("name") in own).strip()
 
 
 def _parameter_names(openapi: Mapping[str, Any], parameters: Sequence[Any]) -> Iterator[str]:
@@ -120,27 +195,73 @@ def _parameter_names(openapi: Mapping[str, Any], parameters: Sequence[Any]) -> I
 
 
 def _body_names(openapi: Mapping[str, Any], body: Mapping[str, Any]) -> Iterator[str]:
+    seen: set[int] = set()
     for media in _mapping(_resolve(openapi, body).get("content")).values():
-        yield from _property_names(openapi, _mapping(_mapping(media).get("schema")), COMPOSED_SCHEMA_DEPTH_MAX)
+        yield from _property_names(openapi, _mapping(_mapping(media).get("schema")), COMPOSED_SCHEMA_DEPTH_MAX, seen)
 
 
-def _property_names(openapi: Mapping[str, Any], schema: Mapping[str, Any], depth: int) -> Iterator[str]:
-    """The fields of an object, of the items of a list, and of everything a schema is composed of."""
+def _unique_names(openapi: Mapping[str, Any], parameters: Sequence[Any], body: Mapping[str, Any]) -> Iterator[str]:
+    seen: set[str] = set()
+    for name in (*_parameter_names(openapi, parameters), *_body_names(openapi, body)):
+        if name not in seen:
+            seen.add(name)
+            yield name
+
+
+def _property_names(openapi: Mapping[str, Any], schema: Mapping[str, Any], depth: int, seen: set[int]) -> Iterator[str]:
+    """The fields of an object, of the items of a list, and of everything a schema is composed of, each schema once."""
     resolved = _resolve(openapi, schema)
-    yield from _mapping(resolved.get("properties"))
+    if id(resolved) in seen or len(seen) >= SCHEMAS_PER_OPERATION_MAX:
+        return
+    seen.add(id(resolved))
+    yield from islice(map(str, _mapping(resolved.get("properties"))), PARAMETERS_MAX)
     if depth > 0:
-        parts = [
-            *_sequence(resolved.get("allOf")),
-            *_sequence(resolved.get("oneOf")),
-            *_sequence(resolved.get("anyOf")),
-        ]
-        for part in [*parts, resolved.get("items")]:
-            yield from _property_names(openapi, _mapping(part), depth - 1)
+        composed = (_sequence(resolved.get(name))[:SCHEMAS_PER_OPERATION_MAX] for name in ("allOf", "oneOf", "anyOf"))
+        for part in [*(part for parts in composed for part in parts), resolved.get("items")]:
+            yield from _property_names(openapi, _mapping(part), depth - 1, seen)
+
+
+def _errors_of_examples(openapi: Mapping[str, Any]) -> Iterator[SourceDocument]:
+    """Each response once, however many operations refer to it."""
+    seen: set[int] = set()
+    for status, response in _error_responses(openapi):
+        resolved = _resolve(openapi, response)
+        if id(resolved) not in seen:
+            seen.add(id(resolved))
+            yield from _from_response(openapi, status, resolved)
+
+
+def _errors_of_schemas(openapi: Mapping[str, Any]) -> Iterator[SourceDocument]:
+    """`components.schemas` that describe errors: one document per code they can have, or one for the schema itself."""
+    for name, entry in _mapping(_mapping(openapi.get("components")).get("schemas")).items():
+        schema = _resolve(openapi, _mapping(entry))
+        if not _ERROR_SCHEMA.search(str(name)):
+            continue
+        described = _text(schema.get("description"))[:DESCRIPTION_CHARACTERS_MAX]
+        codes = _codes_of_schema(openapi, schema)
+        for code in codes:
+            details: dict[str, Any] = {"description": described}
+            parts = [f"{name_words(code)}.", described, f"`{code}` ({name_words(str(name))})"]
+            title = name_words(code).capitalize()[:TITLE_CHARACTERS_MAX]
+            yield SourceDocument("error", code, title, "\n\n".join(part for part in parts if part), "", details)
+        if not codes and described:
+            title = name_words(str(name)).capitalize()[:TITLE_CHARACTERS_MAX]
+            code = str(name)[:NAME_CHARACTERS_MAX]
+            yield SourceDocument("error", code, title, described, "", {"description": described})
+
+
+def _codes_of_schema(openapi: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
+    """The values of an enumeration of codes, or of the field of an object that holds its code."""
+    fields = _mapping(schema.get("properties"))
+    places = [schema, *(_resolve(openapi, _mapping(fields.get(name))) for name in _ERROR_CODE_FIELDS)]
+    found = [value for place in places for value in (*_sequence(place.get("enum")), place.get("const"))]
+    texts = [value[:NAME_CHARACTERS_MAX] for value in found if isinstance(value, str) and value.strip()]
+    return list(dict.fromkeys(texts))[:ERRORS_MAX]
 
 
 def _error_responses(openapi: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for name, response in _mapping(_mapping(openapi.get("components")).get("responses")).items():
-        yield name, _mapping(response)
+        yield str(name), _mapping(response)
     for entry in _mapping(openapi.get("paths")).values():
         item = _mapping(entry)
         for method in METHODS:
@@ -151,13 +272,13 @@ def _error_responses(openapi: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[
 
 
 def _from_response(openapi: Mapping[str, Any], status: str, response: Mapping[str, Any]) -> Iterator[SourceDocument]:
-    resolved = _resolve(openapi, response)
-    described = _text(resolved.get("description"))
-    for media in _mapping(resolved.get("content")).values():
+    described = _text(response.get("description"))[:DESCRIPTION_CHARACTERS_MAX]
+    for media in _mapping(response.get("content")).values():
         for name, example in _examples(openapi, _mapping(media)):
-            code, message = _code(example), _message(example)
+            code = _code(example)[:NAME_CHARACTERS_MAX]
+            message = _message(example)[:DESCRIPTION_CHARACTERS_MAX]
             if code and message:
-                title = message.split(". ")[0].rstrip(".")
+                title = message.split(". ")[0].rstrip(".")[:TITLE_CHARACTERS_MAX]
                 parts = [f"{name_words(name)}. {described}".strip(". "), message, f"`{code}`"]
                 details: dict[str, Any] = {"message": message, "description": described}
                 if status.isdigit():

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from knowledge.index.interface import Candidate, Index, SearchScope
+from knowledge.index.interface import Candidate, Index
 from knowledge.protocol import RankedDocument, SearchRequest
 from knowledge.queries import Query
 from knowledge.weights import (
@@ -30,16 +30,35 @@ class Evidence:
     passage_id: UUID | None
 
 
-def rank(index: Index, query: Query, vector: Sequence[float], request: SearchRequest) -> list[RankedDocument]:
-    """The best documents for a query: those named exactly first, then by fused evidence."""
+@dataclass(frozen=True, slots=True)
+class WordMatches:
+    """What the index finds by words: passages, whole documents, and documents that are named exactly."""
+
+    passages: Sequence[Candidate]
+    documents: Sequence[Candidate]
+    named: frozenset[UUID]
+
+
+def match_words(index: Index, query: Query, request: SearchRequest) -> WordMatches:
+    """All that needs no vector."""
     scope, kinds = request.scope, request.kinds
-    dense = gather_evidence(index.search_dense(vector, scope, kinds, CANDIDATE_PASSAGES))
-    passages = gather_evidence(index.search_words(query.words, scope, kinds, CANDIDATE_PASSAGES, whole_documents=False))
-    documents = gather_evidence(
-        index.search_words(query.words, scope, kinds, NORMALISED_DOCUMENTS, whole_documents=True)
+    named = index.find_names(query.names, scope, kinds, NORMALISED_DOCUMENTS)
+    return WordMatches(
+        index.search_words(query.words, scope, kinds, CANDIDATE_PASSAGES, whole_documents=False),
+        index.search_words(query.words, scope, kinds, NORMALISED_DOCUMENTS, whole_documents=True),
+        frozenset(found.document_id for found in named),
     )
+
+
+def match_meaning(index: Index, vector: Sequence[float], request: SearchRequest) -> list[Candidate]:
+    return index.search_dense(vector, request.scope, request.kinds, CANDIDATE_PASSAGES)
+
+
+def rank(meaning: Sequence[Candidate], words: WordMatches, limit: int) -> list[RankedDocument]:
+    """The best documents: those named exactly first, then by fused evidence."""
+    dense, passages = gather_evidence(meaning), gather_evidence(words.passages)
+    documents, named = gather_evidence(words.documents), words.named
     scores = fuse((DENSE_WEIGHT, dense), (PASSAGE_WORDS_WEIGHT, passages), (DOCUMENT_WORDS_WEIGHT, documents))
-    named = _named(index, query, scope, kinds)
     order = sorted(scores.keys() | named, key=lambda found: (found in named, scores.get(found, 0.0)), reverse=True)
     return [
         RankedDocument(
@@ -47,7 +66,7 @@ def rank(index: Index, query: Query, vector: Sequence[float], request: SearchReq
             passage_id=_loudest(found, dense, passages),
             score=1.0 if found in named else round(scores[found], SCORE_DIGITS),
         )
-        for found in order[: request.limit]
+        for found in order[:limit]
     ]
 
 
@@ -85,10 +104,6 @@ def fuse(*lists: tuple[float, Mapping[UUID, Evidence]]) -> dict[UUID, float]:
             scaled = (entry.score - lowest) / spread if spread > 0 else 1.0
             fused[document_id] = fused.get(document_id, 0.0) + weight * scaled
     return fused
-
-
-def _named(index: Index, query: Query, scope: SearchScope, kinds: Sequence[str]) -> set[UUID]:
-    return {found.document_id for found in index.find_names(query.names, scope, kinds, NORMALISED_DOCUMENTS)}
 
 
 def _loudest(found: UUID, dense: Mapping[UUID, Evidence], passages: Mapping[UUID, Evidence]) -> UUID | None:

@@ -3,7 +3,7 @@
 1. ``queries.read_query``   a pasted error is cleaned; identifiers are taken out for exact lookup      (knowledge
 2. ``embedder``             the question becomes a vector                                              process)
 3. ``index``                passages by meaning, passages and documents by words, all within the scope
-4. ``ranking.rank``         lists are normalised and fused per document; exact names come first
+4. ``ranking``              lists are normalised and fused per document; exact names come first
 5. ``search``, below        text comes from the database under row-level security, or the hit is dropped
 
 The index decides the order; the database alone decides what may be shown.
@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, or_
-from sqlalchemy.orm import load_only
+from sqlalchemy import ColumnElement, Row, case
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -30,6 +29,7 @@ from ontology.records import Record
 LIMIT_DEFAULT, LIMIT_MAX = 10, 50
 # Asked for beyond the limit, so that a few stale points do not shorten the answer.
 SPARE_RESULTS = 10
+_FirstPassage = tuple[UUID, int]
 
 
 class Hit(Record):
@@ -73,72 +73,59 @@ async def search(
     ranked = await client.search(request)
     if not ranked:
         return []
-    documents = await _load_documents(session, actor, ranked)
-    passages = await _load_passages(session, actor, ranked)
+    rows = await _load_rows(session, actor, ranked)
     hits: list[Hit] = []
     for entry in ranked:
-        document = documents.get(entry.document_id)
-        passage = passages.get(entry.passage_id or entry.document_id)
+        document = rows.get(entry.document_id)
+        passage = rows.get(entry.passage_id) if entry.passage_id else rows.get(_first(entry.document_id))
         if document is not None and passage is not None:
             hits.append(_to_hit(document, passage, entry.score, query))
     return hits[:limit]
 
 
-async def _load_documents(
+async def _load_rows(
     session: AsyncSession, actor: Actor, ranked: Sequence[RankedDocument]
-) -> dict[UUID, KnowledgeItem]:
-    """Those of the documents that live and may be read; their text stays where it is."""
-    wanted = [entry.document_id for entry in ranked]
+) -> dict[UUID | _FirstPassage, Row[Any]]:
+    """Documents that live and passages, as far as they may be read, in one query; only passages bring their text.
+
+    A document that matched as a whole is shown by its first passage.
+    """
+    item = KnowledgeItem
+    wanted = {entry.document_id for entry in ranked} | {entry.passage_id for entry in ranked if entry.passage_id}
+    whole = [entry.document_id for entry in ranked if entry.passage_id is None]
+    chosen: ColumnElement[bool] = col(item.id).in_(wanted)
+    if whole:
+        chosen |= col(item.document_id).in_(whole) & (col(item.position) == 0)
     query = (
-        KnowledgeItem.visible_to(actor)
-        .where(
-            col(KnowledgeItem.id).in_(wanted),
-            col(KnowledgeItem.knowledge_type) == "document",
-            col(KnowledgeItem.deleted_at).is_(None),
-        )
-        .options(
-            load_only(
-                *_columns(
-                    KnowledgeItem.id,
-                    KnowledgeItem.kind,
-                    KnowledgeItem.title,
-                    KnowledgeItem.external_id,
-                    KnowledgeItem.url,
-                    KnowledgeItem.metadata_,
-                )
-            )
+        item.visible_to(actor)
+        .where(chosen, col(item.deleted_at).is_(None))
+        .with_only_columns(
+            *_columns(item.id, item.document_id, item.position, item.kind, item.title, item.external_id, item.url),
+            *_columns(item.heading_path, item.anchor, col(item.metadata_).label("details")),
+            case((col(item.knowledge_type) == "chunk", col(item.text)), else_="").label("text"),
         )
     )
-    return {document.id: document for document in (await session.exec(query)).all()}
+    rows: dict[UUID | _FirstPassage, Row[Any]] = {}
+    for row in (await (await session.connection()).execute(query)).all():
+        rows[row.id] = row
+        if row.position == 0:
+            rows[_first(row.document_id)] = row
+    return rows
 
 
-async def _load_passages(
-    session: AsyncSession, actor: Actor, ranked: Sequence[RankedDocument]
-) -> dict[UUID, KnowledgeItem]:
-    """The passages by id; for a document that matched as a whole its first passage, by the document's id."""
-    wanted = [entry.passage_id for entry in ranked if entry.passage_id is not None]
-    whole = {entry.document_id for entry in ranked if entry.passage_id is None}
-    first: ColumnElement[bool] = and_(col(KnowledgeItem.document_id).in_(whole), col(KnowledgeItem.position) == 0)
-    query = KnowledgeItem.visible_to(actor).where(
-        col(KnowledgeItem.knowledge_type) == "chunk", or_(col(KnowledgeItem.id).in_(wanted), first)
-    )
-    found: dict[UUID, KnowledgeItem] = {}
-    for passage in (await session.exec(query)).all():
-        found[passage.id] = passage
-        if passage.document_id is not None and passage.document_id in whole and passage.position == 0:
-            found[passage.document_id] = passage
-    return found
+def _first(document_id: UUID) -> _FirstPassage:
+    return (document_id, 0)
 
 
 def _columns(*attributes: Any) -> list[Any]:
     return list(attributes)
 
 
-def _to_hit(document: KnowledgeItem, passage: KnowledgeItem, score: float, query: str) -> Hit:
+def _to_hit(document: Row[Any], passage: Row[Any], score: float, query: str) -> Hit:
     url = document.url
     if url and passage.anchor and document.kind != "endpoint" and "#" not in url:
         url = f"{url}#{passage.anchor}"
-    details = document.metadata_
+    details = document.details
     return Hit(
         kind=document.kind,
         document_id=document.id,

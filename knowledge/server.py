@@ -121,6 +121,8 @@ class KnowledgeServer:
                 return {str(document_id): version for document_id, version in held.items()}
             case "mark_whole":
                 return await self._run(self._writing, lambda: engine.mark_whole(message["index_id"]))
+            case "begin_anew":
+                return await self._run(self._writing, engine.begin_anew)
             case "stats":
                 return asdict(await self._run(self._writing, engine.stats))
             case "ping":

@@ -9,6 +9,14 @@ import re
 _CAMEL = re.compile(r"\b[a-z0-9]+(?:[A-Z][a-z0-9]*)+\b|\b(?:[A-Z]+[a-z0-9]+){2,}\b")
 _HUMP = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 _JOINED = re.compile(r"\b[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)+\b")
+# What people say for what operations are called by.
+_VERBS = (
+    frozenset(("create", "add", "new", "make", "store", "save", "put", "issue", "register")),
+    frozenset(("list", "find", "all", "show", "every", "search", "which")),
+    frozenset(("get", "read", "fetch", "look", "show", "one", "details", "retrieve")),
+    frozenset(("update", "change", "rename", "edit", "modify", "set")),
+    frozenset(("delete", "remove", "cancel", "unlink", "drop")),
+)
 _VERSION = re.compile(r"v\d+(?:\.\d+)*")
 
 
@@ -27,6 +35,12 @@ def name_words(name: str) -> str:
     if " " in name.strip():
         return name.strip()
     return " ".join(_HUMP.findall(name)).lower()
+
+
+def verb_synonyms(name: str) -> str:
+    """Other words for the verb a name begins with: of ``create entity`` they are ``add new make store`` and so on."""
+    verb = name.partition(" ")[0].lower()
+    return " ".join(sorted({word for group in _VERBS if verb in group for word in group} - {verb}))
 
 
 def path_words(path: str) -> str:

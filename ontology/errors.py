@@ -8,7 +8,7 @@
 409  Conflict, SlugTaken, DuplicateConnection, IdempotencyInFlight
 412  PreconditionFailed
 413  PayloadTooLarge     414  UriTooLong                  415  UnsupportedMediaType
-422  UnknownType, InvalidProperties, InvalidConnection, IdempotencyKeyReused
+422  UnknownType, InvalidProperties, InvalidConnection, InvalidDocument, IdempotencyKeyReused
 429  RateLimitExceeded   500  InternalError
 503  ServiceUnavailable, and below it SearchUnavailable
 """
@@ -259,6 +259,13 @@ class InvalidConnection(PortalError):
     status = 422
     title = "These two ends cannot be joined this way"
     advice = "Correct the ends named in `errors`; `GET /v1/ontology` lists what each type joins."
+
+
+class InvalidDocument(PortalError):
+    code = "invalid_document"
+    status = 422
+    title = "The document cannot be read"
+    advice = "Correct the place named in `errors`, or name the `format` the text really has."
 
 
 class IdempotencyKeyReused(PortalError):

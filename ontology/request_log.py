@@ -22,7 +22,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.database import open_duty, run_sql
-from ontology.deadlines import within
 from ontology.records import to_epoch_ms
 from ontology.redis_client import Redis, RedisError
 from ontology.redis_pipe import RedisPipe, pack
@@ -31,6 +30,7 @@ STREAM = "request-log"
 STREAM_LENGTH_MAX = 1_000_000
 ROWS_PER_ENTRY_MAX = 100
 REDIS_REST_SECONDS = 1.0
+PLACES_MAX = 10
 # An answer waits for its entry, so it cannot wait for a database that does not answer.
 STORE_SECONDS = 3.0
 # Answers wait for their entries, so this is short; connections that were cut are new before it is over.
@@ -43,6 +43,7 @@ class LogEntry:
     """One call, as its event shows it; sizes in bytes, latency in milliseconds.
 
     `endpoint` is the operation's path with its parameters by name, `path` what was asked for where that differs.
+    Of a refusal its code and the places it names are kept, never the values that stood there.
     """
 
     id: UUID
@@ -61,6 +62,8 @@ class LogEntry:
     ip: str
     user_agent: str
     path: str | None = None
+    error_code: str | None = None
+    error_places: tuple[str, ...] = ()
 
     def metadata(self) -> dict[str, Any]:
         fields: dict[str, Any] = {
@@ -73,7 +76,11 @@ class LogEntry:
             "ipAddress": self.ip,
             "userAgent": self.user_agent,
         }
-        return fields if self.path in (None, self.endpoint) else fields | {"path": self.path}
+        if self.path not in (None, self.endpoint):
+            fields["path"] = self.path
+        if self.error_code:
+            fields |= {"errorCode": self.error_code, "errorPlaces": list(self.error_places)}
+        return fields
 
 
 def describe_entry(entry: LogEntry) -> dict[str, Any]:
@@ -184,7 +191,11 @@ class RequestLog:
                 return
             except RedisError:
                 self._redis_rests_until = time.monotonic() + REDIS_REST_SECONDS
-        await within(STORE_SECONDS, self._store(entries))
+        storing = asyncio.create_task(self._store(entries))  # never cancelled, since it holds a connection of the pool
+        done, _ = await asyncio.wait({storing}, timeout=STORE_SECONDS)
+        if not done:
+            raise TimeoutError("the database does not answer")
+        storing.result()
 
     async def _store(self, entries: list[LogEntry]) -> None:
         async with open_duty(self._engine, "request_log") as session:

@@ -21,6 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser("migrate", help="bring the database to the newest migration")
     commands.add_parser("prune", help="forget calls older than their plan keeps; `run` does it every day")
     commands.add_parser("ingest", help="store the platform's own pages, errors and operations for the search")
+    commands.add_parser("reindex", help="rebuild the search index from the database while the program runs")
     migration = commands.add_parser("migration", help="write a new migration from what the rows say")
     migration.add_argument("message", metavar="WHAT", help='what it does: "add things"')
     commands.add_parser("check", help="say whether these settings are safe for production")

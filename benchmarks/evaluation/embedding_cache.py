@@ -32,7 +32,12 @@ class CachedEmbedder:
         return len(self.embed_query("dimensions"))
 
     def embed_query(self, text: str, owner: object = None) -> list[float]:
-        return self.embed_passages([text], lambda: None)[0]
+        digest = sha256(f"{self.name}\0query\0{text}".encode()).digest()
+        vector = self._find(digest)
+        if vector is None:
+            vector = self._model.embed_query(text)
+            self._keep({digest: vector})
+        return vector
 
     def embed_passages(self, texts: Sequence[str], before_batch: BeforeBatch) -> list[list[float]]:
         digests = [sha256(f"{self.name}\0{text}".encode()).digest() for text in texts]
@@ -49,11 +54,17 @@ class CachedEmbedder:
         return np.frombuffer(row[0], dtype=np.float32).tolist() if row else None
 
     def _make(self, texts: dict[bytes, str]) -> dict[bytes, list[float]]:
+        made = dict(zip(texts, self._model.embed_passages(list(texts.values()), lambda: None), strict=True))
+        self._keep(made)
+        return made
+
+    @property
+    def _model(self) -> Embedder:
         if self._embedder is None:
             self._embedder = Embedder(self._files)
-        vectors = self._embedder.embed_passages(list(texts.values()), lambda: None)
-        made = dict(zip(texts, vectors, strict=True))
+        return self._embedder
+
+    def _keep(self, made: dict[bytes, list[float]]) -> None:
         rows = [(digest, np.asarray(vector, dtype=np.float32).tobytes()) for digest, vector in made.items()]
         with self._store:
             self._store.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
-        return made

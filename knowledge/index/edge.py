@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -55,7 +56,10 @@ logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 SCROLL_POINTS = 1_000
+PLACES_MAX = 500_000
 _HYDRATION_KEYS = PayloadSelector.Include(["document_id", "passage_id"])
+# The document of a point, and its passage if it is one.
+Place = tuple[UUID, UUID | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,10 @@ class EdgeIndex:
         self._wanted: dict[str, Any] = {"schema": SCHEMA_VERSION, "model": model, "dimensions": dimensions}
         self._lock = _lock_directory(directory)
         self._manifest, self._shard = _open_existing(directory, self._wanted) or _begin(directory, self._wanted)
+        # Reading hundreds of payloads was more than half of a query's time, so they are remembered until written anew.
+        self._places: dict[UUID, Place] = {}
+        self._writes = 0
+        self._remembering = threading.Lock()
 
     @property
     def index_id(self) -> str:
@@ -101,19 +109,24 @@ class EdgeIndex:
         logger.error("the index in %s is gone and is begun anew", self._directory)
         os.close(self._lock)
         self._lock = _lock_directory(self._directory)
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
         self._manifest, self._shard = _begin(self._directory, self._wanted)
 
     def upsert(self, points: Sequence[Point]) -> None:
         if points:
             self._shard.update(UpdateOperation.upsert_points([_to_edge(point) for point in points]))
+            self._forget_places(points)
 
     def find_points(self, point_ids: Iterable[UUID]) -> set[UUID]:
         records = self._shard.retrieve(list(point_ids), with_payload=False, with_vector=False)
-        return {UUID(str(record.id)) for record in records}
+        return {_to_uuid(record.id) for record in records}
 
     def refresh_payloads(self, points: Sequence[Point]) -> None:
         for point in points:
             self._shard.update(UpdateOperation.overwrite_payload([point.id], point.payload))
+        self._forget_places(points)
 
     def delete_documents(self, document_ids: Iterable[UUID], keep: Iterable[UUID] = ()) -> None:
         chosen: Filter = self._filters.documents(document_ids, keep)
@@ -156,7 +169,7 @@ class EdgeIndex:
         named: Filter = self._filters.named(names, scope, kinds)
         request = ScrollRequest(limit=limit, filter=named, with_payload=_HYDRATION_KEYS)
         records, _ = self._shard.scroll(request)
-        return [_to_candidate(record.payload, 1.0) for record in records]
+        return [Candidate(*_to_place(record.payload), 1.0) for record in records]
 
     def count(self) -> int:
         return self._shard.info().points_count
@@ -176,8 +189,32 @@ class EdgeIndex:
         os.close(self._lock)
 
     def _query(self, query: Query, chosen: Filter, limit: int, params: SearchParams | None = None) -> list[Candidate]:
-        request = QueryRequest(limit=limit, query=query, filter=chosen, params=params, with_payload=_HYDRATION_KEYS)
-        return [_to_candidate(point.payload, point.score) for point in self._shard.query(request)]
+        request = QueryRequest(limit=limit, query=query, filter=chosen, params=params, with_payload=False)
+        found = [(_to_uuid(point.id), point.score) for point in self._shard.query(request)]
+        places = self._find_places([point_id for point_id, _ in found])
+        return [Candidate(*places[point_id], score) for point_id, score in found if point_id in places]
+
+    def _find_places(self, point_ids: Sequence[UUID]) -> Mapping[UUID, Place]:
+        """Where points belong; one that has been deleted meanwhile is left out."""
+        unknown = [point_id for point_id in point_ids if point_id not in self._places]
+        if not unknown:
+            return self._places
+        writes = self._writes
+        records = self._shard.retrieve(unknown, with_payload=_HYDRATION_KEYS, with_vector=False)
+        read = {_to_uuid(record.id): _to_place(record.payload) for record in records}
+        known = {point_id: place for point_id in point_ids if (place := self._places.get(point_id)) is not None}
+        with self._remembering:
+            if self._writes == writes:  # otherwise what was read may be older than what was written
+                if len(self._places) + len(read) > PLACES_MAX:
+                    self._places.clear()
+                self._places.update(read)
+        return known | read
+
+    def _forget_places(self, points: Sequence[Point]) -> None:
+        with self._remembering:
+            self._writes += 1
+            for point in points:
+                self._places.pop(point.id, None)
 
 
 def _lock_directory(directory: Path) -> int:
@@ -240,7 +277,12 @@ def _to_edge(point: Point) -> qdrant_edge.Point:
     return qdrant_edge.Point(point.id, vectors, point.payload)
 
 
-def _to_candidate(payload: Mapping[str, Any] | None, score: float) -> Candidate:
+def _to_uuid(point_id: UUID | int) -> UUID:
+    """The points of this index are all named by UUIDs."""
+    return point_id if isinstance(point_id, UUID) else UUID(int=point_id)
+
+
+def _to_place(payload: Mapping[str, Any] | None) -> Place:
     payload = payload or {}
     passage_id = payload.get("passage_id")
-    return Candidate(parse_id(payload["document_id"]), parse_id(passage_id) if passage_id else None, score)
+    return parse_id(payload["document_id"]), parse_id(passage_id) if passage_id else None

@@ -7,7 +7,7 @@ shifts the scores of what appears. The index can be rebuilt from the database at
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID, uuid5
 
 SCHEMA_VERSION = 2
@@ -92,8 +92,7 @@ class SearchScope:
     within: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One point that matched. ``passage_id`` is ``None`` when the document matched as a whole."""
 
     document_id: UUID
@@ -120,6 +119,10 @@ class Index(Protocol):
 
     def look_again(self) -> None:
         """Notice what others did to what is stored: where it is gone, the index begins anew."""
+        ...
+
+    def begin_anew(self) -> None:
+        """Throw away what is held; the index is then empty, not whole, and has another id."""
         ...
 
     def upsert(self, points: Sequence[Point]) -> None:

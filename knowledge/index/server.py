@@ -72,6 +72,10 @@ class ServerIndex:
         self._answer(lambda: self._client.update_collection(self._collection, metadata=metadata))
         self._is_whole = True
 
+    def begin_anew(self) -> None:
+        self._answer(lambda: self._client.delete_collection(self._collection))
+        self.look_again()
+
     def look_again(self) -> None:
         self._index_id, self._is_whole = self._answer(self._prepare)
 

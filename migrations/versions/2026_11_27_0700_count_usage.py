@@ -7,7 +7,7 @@ counted here, once; the log stays locked against new ones until commit.
 from alembic import op
 
 revision = "2026_11_27_0700_count_usage"
-down_revision = "2026_11_25_1800_find_leaked_keys"
+down_revision = "2026_11_27_0640_add_entries"
 branch_labels = None
 depends_on = None
 

@@ -25,6 +25,8 @@ PUBLIC = (
     "/search?q=my+key+stopped+working",
     "/search?q=my+key+stopped+working&ask=1",
     "/search?q=what+is+the+weather+in+Berlin&ask=1",
+    "/troubleshoot",
+    "/troubleshoot?code=unknown_type&requestId=req_0c3e5g7j9m2p4r6t8v1x3z5b",
     "/reference",
     "/reference/createEntity",
     "/reference/listEntities",
@@ -33,7 +35,7 @@ PUBLIC = (
     "/patterns",
     "/no-such-page",
 )
-MEMBERS = ("/", "/start", "/keys", "/usage", "/reference/createApiKey", "/no-such-page")
+MEMBERS = ("/", "/start", "/keys", "/usage", "/documents", "/reference/createApiKey", "/no-such-page")
 # Two frames, and the end of what the change of colours has started; what was stopped half-way never tells its end.
 SETTLED = """() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))
     .then(() => document.getAnimations().forEach((animation) => {

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import measure, read_arguments, send
-from benchmarks.cases import api_cases, documents, search_requests
+from benchmarks.cases import api_cases, search_requests
 from benchmarks.load import Load, is_complete
+from benchmarks.passages import make_documents
 from benchmarks.percentiles import percentile
 from benchmarks.program import RunningProgram, fill, lift_limits, register, running_floor
 from benchmarks.report import Results, describe_conditions, write_results
@@ -53,8 +54,8 @@ def test_load_counts_every_answer_by_its_status() -> None:
 
 
 def test_documents_and_questions_differ_from_one_another() -> None:
-    assert len(documents(2_000)) == 100
-    assert len({document["externalId"] for document in documents(2_000)}) == 100
+    assert len(make_documents(2_000)) == 400
+    assert len({text for document in make_documents(2_000) for _, text in document.passages}) > 1_900
     assert len(set(search_requests("key"))) == len(search_requests("key")) > 200
 
 

@@ -236,7 +236,11 @@ async def _probe_list(caller: Caller, attempt: Attempt, victims: list[Belongings
 
 
 def _is_nothing(twin: httpx.Response) -> bool:
-    return twin.status_code == 404 or (twin.status_code == 200 and _read(twin).get("data") == [])
+    """Not found, an empty list, or a batch in which nothing was found for any item."""
+    if twin.status_code != 200:
+        return twin.status_code == 404
+    data = _read(twin).get("data")
+    return isinstance(data, list) and all(entry.get("status") == 404 for entry in data)
 
 
 def _read(answer: httpx.Response) -> dict[str, Any]:
@@ -267,8 +271,8 @@ def _find_words(text: str, victims: list[Belongings]) -> list[str]:
 
 def _describe(answer: httpx.Response, probed: str) -> tuple[int, Any, dict[str, str]]:
     """An answer without what differs between any two: the request's id, and the id that was asked for."""
-    content = json.loads(json.dumps(_read(answer)).replace(probed, "<probed>"))
-    content.pop("requestId", None)
+    text = json.dumps(_read(answer)).replace(probed, "<probed>")
+    content = json.loads(text.replace(answer.headers["x-request-id"], "<request>"))
     headers = {name: value for name, value in answer.headers.items() if name not in _CHANGING_HEADERS}
     return answer.status_code, content, headers
 

@@ -28,6 +28,8 @@ PORTAL_PATHS = {
     "/events",
     "/keys",
     "/members",
+    "/documents",
+    "/troubleshoot",
     "/join",
     "/start",
     "/usage",

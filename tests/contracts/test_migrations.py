@@ -17,6 +17,7 @@ from sqlalchemy import Connection, NullPool, create_engine
 
 from ontology.database import driver_url
 from ontology.migration import migrate
+from ontology.records import metadata
 from ontology.settings import Settings
 from portal.child_process import PROJECT_DIR
 from tests.parts import Parts
@@ -120,3 +121,11 @@ def _schema(url: str) -> list[TupleRow]:
     )
     with psycopg.connect(url) as connection:
         return [row for query in queries for row in connection.execute(query.encode()).fetchall()]
+
+
+def test_the_migration_knows_every_table_by_itself() -> None:
+    """In a process that imports nothing else, as the supervisor is: it grants rights on the tables it knows."""
+    code = "from ontology.migration import MODELS; print(*sorted(MODELS.tables))"
+    alone = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_DIR, capture_output=True, text=True, check=True)
+    assert alone.stdout.split() == sorted(metadata.tables)
+    assert "api_key_secrets" in metadata.tables

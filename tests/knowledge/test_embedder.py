@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from knowledge.embedder import Embedder, ModelDamaged
+from knowledge.embedder import QUANTISED_COSINE_MIN, Embedder, ModelDamaged
 from knowledge.model_files import find_model
 
 
@@ -30,7 +30,16 @@ def test_passages_in_reduced_precision_have_the_same_vectors(embedder: Embedder)
     texts = [f"Passage {n} about keys, groups and limits. " * (n + 1) for n in range(20)]
     vectors = embedder.embed_passages(texts, no_wait)
     for text, vector in zip(texts, vectors, strict=True):
-        assert similarity(embedder.embed_query(text), vector) > 0.999
+        (exact,) = embedder._encode([text], reduced=False)  # pyright: ignore[reportPrivateUsage]
+        assert similarity(exact, vector) > 0.999
+
+
+def test_queries_have_nearly_the_vectors_of_single_precision_and_unit_length(embedder: Embedder) -> None:
+    for text in ("x", "my key stopped working", "HTTP 429 rate_limit_exceeded", "word " * 1_000, "\N{ROCKET} ünïcödé"):
+        (exact,) = embedder._encode([text], reduced=False)  # pyright: ignore[reportPrivateUsage]
+        vector = embedder.embed_query(text)
+        assert similarity(exact, vector) > QUANTISED_COSINE_MIN
+        assert similarity(vector, vector) == pytest.approx(1, abs=1e-5)
 
 
 def test_threads_share_the_model(embedder: Embedder) -> None:

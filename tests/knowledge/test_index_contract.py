@@ -107,6 +107,16 @@ def test_an_index_is_whole_once_said_to_be(index: Index) -> None:
     assert index.is_whole and index.index_id == before
 
 
+def test_an_index_begun_anew_is_another_one_and_empty(index: Index) -> None:
+    before = index.index_id
+    fill(index, passage("near"))
+    index.mark_whole()
+    index.begin_anew()
+    assert index.index_id != before and not index.is_whole and index.count() == 0
+    fill(index, passage("near"))
+    assert found(index, ROOT_SCOPE)
+
+
 def test_candidates_come_best_first_with_their_passage(index: Index) -> None:
     near, far = passage("near"), passage("far", "cursors", NORTH)
     index.upsert([near, far])

@@ -1,7 +1,9 @@
 """From rows to hits: documents of groups and of the platform, on a real database and a real index."""
 
 import asyncio
+import json
 import shutil
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,15 +15,23 @@ from sqlmodel import col, select
 
 from knowledge.errors import IndexBuilding
 from knowledge.index.interface import SearchScope
-from knowledge.indexing import Splitter
-from knowledge.ingestion import DOCUMENTS_PER_BATCH, index_pending, ingest_platform, reconcile
+from knowledge.indexing import DocumentSource, Splitter
+from knowledge.ingestion import DOCUMENTS_PER_BATCH, index_pending, ingest_platform, reconcile, store_entries
 from knowledge.protocol import SearchRequest
 from knowledge.search import Hit, search
 from ontology.actors import Actor, anonymous_actor
 from ontology.database import open_duty, open_lookup, open_transaction
+from ontology.documents import (
+    DocumentCreate,
+    DocumentPut,
+    create_document,
+    delete_document,
+    get_document,
+    put_document,
+)
 from ontology.errors import ExpiredApiKey, SearchUnavailable
 from ontology.groups import GroupCreate, create_group, find_ancestor_ids
-from ontology.knowledge_items import DocumentCreate, KnowledgeItem, create_document, delete_document, get_document
+from ontology.knowledge_items import KnowledgeItem, claim_pending
 from ontology.registration import Applicant, register_organisation
 from tests.knowledge.conftest import Knowledge, Serve
 from worker.indexing import IndexKeeper
@@ -248,6 +258,126 @@ async def test_a_lost_index_is_whole_again_when_all_that_was_there_is_back(
         assert await served.client.ping()
         everything = await find(engine, served, owner, "rotate", limit=50)
         assert len(everything) == 1 + len(PAGES) + len(OPENAPI["paths"]) + DOCUMENTS_PER_BATCH * 2 + written
+
+
+SHOP: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {"title": "Shop", "description": "Sells telescopes and binoculars to amateurs."},
+    "paths": {
+        "/orders": {"get": {"operationId": "listOrders", "summary": "List the orders of a customer"}},
+        "/orders/{orderId}/parcel": {"get": {"operationId": "trackParcel", "summary": "Where a parcel is"}},
+    },
+    "components": {
+        "schemas": {"ErrorCode": {"type": "string", "enum": ["card_declined"], "description": "Why paying failed."}}
+    },
+}
+
+
+async def put(engine: AsyncEngine, actor: Actor, name: str, text: str, **more: Any) -> UUID:
+    new = DocumentPut.model_validate({"title": name, "text": text, "externalId": name, **more})
+    async with open_transaction(engine, actor) as session:
+        return (await put_document(session, actor, new)).document.id
+
+
+async def test_operations_and_errors_of_an_openapi_document_are_found_and_follow_it(
+    engine: AsyncEngine, knowledge: Knowledge, splitter: Splitter
+) -> None:
+    owner, stranger = await register(engine, "Acme"), await register(engine, "Rival")
+    child = await add_group(engine, owner, "Child")
+
+    async def names(actor: Actor, query: str = "orders parcels and failed payments") -> set[str | None]:
+        return {hit.external_id for hit in await find(engine, knowledge, actor, query)}
+
+    everything = {"shop", "listOrders", "trackParcel", "card_declined"}
+    more = {"format": "openapi", "visibility": "subtree"}
+    document_id = await put(engine, owner, "shop", json.dumps(SHOP), **more)
+    await index_all(engine, knowledge, splitter)
+    first, *_ = await find(engine, knowledge, owner, "where is my parcel", kinds=["endpoint"])
+    assert (first.method, first.path, first.operation_id) == ("GET", "/orders/{orderId}/parcel", "trackParcel")
+    assert (await find(engine, knowledge, owner, "telescopes for amateurs"))[0].document_id == document_id
+    assert await names(owner) == await names(child) == everything
+    assert await names(stranger) == set()
+
+    embedded = (await knowledge.client.stats()).embedded_texts
+    changed = deepcopy(SHOP)
+    changed["paths"]["/orders"]["get"]["summary"] = "List the purchases of a customer"
+    await put(engine, owner, "shop", json.dumps(changed), **more)
+    await index_all(engine, knowledge, splitter)
+    # Of the endpoint three different texts; of nothing else any.
+    assert (await knowledge.client.stats()).embedded_texts - embedded <= 4
+    assert (await find(engine, knowledge, owner, "purchases"))[0].operation_id == "listOrders"
+
+    del changed["paths"]["/orders/{orderId}/parcel"]
+    await put(engine, owner, "shop", json.dumps(changed), format="openapi", visibility="group")
+    assert await names(child) == set()  # at once: before the index has heard of it
+    await index_all(engine, knowledge, splitter)
+    assert await names(owner) == everything - {"trackParcel"}
+
+    async with open_transaction(engine, owner) as session:
+        await delete_document(session, owner, document_id)
+    assert await names(owner) == set()
+    await index_all(engine, knowledge, splitter)
+    assert (await knowledge.client.stats()).points == 0
+
+
+async def test_putting_what_is_there_already_costs_nothing(
+    engine: AsyncEngine, knowledge: Knowledge, splitter: Splitter
+) -> None:
+    owner = await register(engine, "Acme")
+    for name in ("one", "two", "three"):
+        await put(engine, owner, name, f"# {name}\n\n{ROTATION} This page is number {name}.")
+    await index_all(engine, knowledge, splitter)
+    embedded = (await knowledge.client.stats()).embedded_texts
+    for name in ("one", "two", "three"):
+        await put(engine, owner, name, f"# {name}\n\n{ROTATION} This page is number {name}.")
+    assert await index_all(engine, knowledge, splitter) == 0
+    await put(engine, owner, "two", f"# two\n\n{ROTATION} This page is the second.")
+    assert await index_all(engine, knowledge, splitter) == 1
+    assert (await knowledge.client.stats()).embedded_texts == embedded + 1
+
+
+async def test_an_entry_is_not_written_for_a_document_that_was_deleted_meanwhile(
+    engine: AsyncEngine, knowledge: Knowledge, splitter: Splitter
+) -> None:
+    owner = await register(engine, "Acme")
+    document_id = await put(engine, owner, "shop", json.dumps(SHOP), format="openapi")
+    async with open_duty(engine, "indexing") as session:
+        (row,) = await claim_pending(session, 10)
+    source = DocumentSource(
+        *(
+            row.id,
+            row.org_id,
+            row.group_id,
+            (row.group_id,),
+            row.visibility,
+            row.kind,
+            row.version,
+            row.title,
+            row.text,
+        ),
+        external_id=row.external_id,
+        details={},
+        format=row.format,
+    )
+    async with open_transaction(engine, owner) as session:
+        await delete_document(session, owner, document_id)
+    assert await store_entries(engine, source) == 0
+    await index_all(engine, knowledge, splitter)
+    assert (await knowledge.client.stats()).points == 0
+
+
+async def test_html_is_read_to_its_headings_and_paragraphs(
+    engine: AsyncEngine, knowledge: Knowledge, splitter: Splitter
+) -> None:
+    owner = await register(engine, "Acme")
+    page = """<html><head><title>x</title><script>alert("telescope")</script></head><body><nav>telescope</nav>
+    <h1>Handbook</h1><h2 id="parcels">Lost parcels</h2><p>Send a <b>new</b> one &amp; apologise.<p>Ask for the weight.
+    """
+    await put(engine, owner, "Handbook", page, format="html", url="/handbook")
+    await index_all(engine, knowledge, splitter)
+    (hit,) = await find(engine, knowledge, owner, "a parcel got lost")
+    assert (hit.heading_path, hit.url) == (["Lost parcels"], "/handbook#parcels")
+    assert hit.text == "Send a new one & apologise. Ask for the weight."
 
 
 PAGES = {

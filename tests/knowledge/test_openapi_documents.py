@@ -1,6 +1,8 @@
 """What is read from an OpenAPI document, and what becomes of one that is none."""
 
+import itertools
 import json
+from time import process_time
 from typing import Any
 
 import pytest
@@ -102,3 +104,75 @@ def test_a_broken_part_spoils_no_other(broken: Any) -> None:
 def test_a_circular_reference_ends() -> None:
     document = {**PETS, "components": {"schemas": {"Pet": {"$ref": "#/components/schemas/Pet"}}}}
     assert len(list(read_operations(document))) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('{"openapi": "3.1.0", "paths": }', "line 1, column 31"),
+        ("openapi: 3.1.0\npaths: [\n", "line 3, column 1"),
+        ("a: &x [1]\nb: *x\n", "line 2: aliases"),
+        ("a: &a [x]\n" + "\n".join(f"{c}: &{c} [*a, *a]" for c in "bcdefgh"), "line 2: aliases"),
+        ("{" * 200_000, "line 1, column 2"),
+        ("a: " + "[" * 200_000, "maximum nesting depth"),
+        ('{"openapi": "3.1.0", "x": ' + "[" * 90_000 + "]" * 90_000 + "}", "nested deeper"),
+        ('{"openapi": "3.1.0", "x": ' + "[" * 150 + "]" * 150 + "}", "nested deeper"),
+        ("openapi: 3.0", "`/openapi`"),
+        ('{"openapi": "3.1.0", "paths": {"/a": 1}}', "`/paths/~1a`"),
+        ('{"openapi": "3.1.0", "paths": {"/a": {"get": []}}}', "`/paths/~1a/get`"),
+        ('{"openapi": "3.1.0", "x": "\\ud800"}', "surrogate"),
+        ('{"openapi": "3.1.0", "\\u0000": 1}', "NUL"),
+        ('{"openapi": "3.1.0", "x": ' + "9" * 5000 + "}", "number too long"),
+        ("x:\n" + "".join(" " * n + "x:\n" for n in range(1, 200)), "line 101: is nested deeper"),
+        ("x: 2020-99-99", "neither"),
+        ("[1]", "not an object"),
+    ],
+    ids=itertools.count(),
+)
+def test_a_refusal_names_the_place(text: str, place: str) -> None:
+    with pytest.raises(OpenApiInvalid) as refusal:
+        parse_openapi(text)
+    assert place in str(refusal.value)
+
+
+def test_a_part_that_is_referred_to_from_everywhere_is_read_once() -> None:
+    """What would be a thousand million fields, or a gigabyte of text, when each reference were followed."""
+    large = {"allOf": [{"$ref": "#/components/schemas/Large"}] * 1000, "properties": {f"f{n}": {} for n in range(99)}}
+    operation = {
+        "description": "x" * 300_000,
+        "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Large"}}}},
+        "responses": {"400": {"$ref": "#/components/responses/Bad"}},
+    }
+    examples = {f"e{n}": {"value": {"code": f"c{n}", "message": "m"}} for n in range(500)}
+    document: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "paths": {"/0": {"get": operation}} | {f"/{n}": {"$ref": "#/paths/~10"} for n in range(1, 2000)},
+        "components": {
+            "schemas": {"Large": large},
+            "responses": {"Bad": {"content": {"application/json": {"examples": examples}}}},
+        },
+    }
+    began = process_time()
+    found = list(read_operations(document))
+    assert len(found) == 2000 and sum(len(one.text) for one in found) < 12_000_000
+    assert len(list(read_errors(document))) == 500
+    assert process_time() - began < 20
+
+
+def test_schemas_of_errors_become_errors() -> None:
+    document = {
+        "components": {
+            "schemas": {
+                "PaymentError": {
+                    "description": "Paying failed.",
+                    "properties": {"code": {"enum": ["card_declined", "no_funds"]}, "message": {}},
+                },
+                "RateLimitProblem": {"description": "Too many calls."},
+                "Order": {"properties": {"code": {"enum": ["A", "B"]}}},
+            }
+        }
+    }
+    found = {error.external_id: error for error in read_errors(document)}
+    assert set(found) == {"card_declined", "no_funds", "RateLimitProblem"}
+    assert found["card_declined"].title == "Card declined"
+    assert "Paying failed." in found["no_funds"].text

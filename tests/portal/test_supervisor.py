@@ -77,6 +77,17 @@ def test_web_processes_stay_small_and_load_no_model_runtime(program: RunningPort
         assert not any("torch" in mapped.path for mapped in process.memory_maps())
 
 
+def test_reindex_needs_a_running_program_and_begins_the_index_anew(program: RunningPortal, data_dir: Path) -> None:
+    refused = run_portal(portal_environment(data_dir), "reindex")
+    assert (refused.returncode, refused.stderr[:28]) == (1, "error: ONE does not run here")
+    manifest = program.data_dir / "qdrant" / "manifest.json"
+    wait_for(manifest.exists)
+    before = json.loads(manifest.read_text())["index_id"]
+    done = run_portal(program.env, "reindex")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(manifest.read_text())["index_id"] != before
+
+
 def test_second_program_on_a_data_dir_is_refused_in_one_line(program: RunningPortal) -> None:
     finished = run_portal(portal_environment(program.data_dir), "run")
     assert finished.returncode == 1

@@ -1,0 +1,183 @@
+"""`/documents`: what the organisation wants to be found, how far it is indexed; uploading files and whole trees."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from litestar import Request, Response, get, post
+from litestar.datastructures import UploadFile
+from litestar.exceptions import HTTPException
+from litestar.response import Redirect
+
+from api.parameters import parse_path_id
+from knowledge.document_formats import check_document
+from knowledge.uploads import ARCHIVE_BYTES_MAX, ReadFile, UploadInvalid, read_upload
+from ontology.database import open_transaction
+from ontology.documents import DocumentCreate, DocumentFilter, delete_document, list_documents, put_documents
+from ontology.errors import InvalidCursor, InvalidDocument, PortalError
+from ontology.ids import encode_id
+from ontology.knowledge_items import KnowledgeItem
+from ontology.pagination import PageRequest
+from ontology.scopes import Scope
+from portal.rendering import render
+from portal.sessions import Visitor, read_form, read_visitor
+
+ROWS_SHOWN = 50
+STATUSES = ("pending", "indexed")
+FORMATS = {"markdown": "Markdown", "html": "HTML", "text": "Text", "openapi": "OpenAPI"}
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentView:
+    id: str
+    title: str
+    name: str | None
+    url: str | None
+    format: str
+    kind: str
+    labels: tuple[str, ...]
+    visibility: str
+    version: int
+    status: str
+    changed: str
+    changed_iso: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileView:
+    """What became of one uploaded file; `problem` when it was refused."""
+
+    name: str
+    change: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentsPage:
+    documents: tuple[DocumentView, ...]
+    status: str
+    may_write: bool
+    may_delete: bool
+    older: str | None = None
+    files: tuple[FileView, ...] = ()
+    problems: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@get("/documents", opt={"public": True})
+async def documents_page(request: Request[Any, Any, Any]) -> Response[Any]:
+    visitor = await read_visitor(request)
+    visitor.member_who_may(Scope.KNOWLEDGE_READ)
+    status = request.query_params.get("status", "")
+    try:
+        return await _show(visitor, status if status in STATUSES else "", request.query_params.get("cursor"))
+    except InvalidCursor:
+        return Redirect("/documents", status_code=303)
+
+
+@post("/documents", opt={"public": True}, request_max_body_size=ARCHIVE_BYTES_MAX)
+async def upload(request: Request[Any, Any, Any]) -> Response[Any]:
+    visitor = await read_visitor(request)
+    visitor.member_who_may(Scope.KNOWLEDGE_WRITE)
+    try:
+        form = await read_form(request, visitor)
+    except HTTPException as error:
+        if error.status_code != 413:
+            raise
+        return await _show(visitor, problems={"file": "The file is larger than 10 MB."}, answer=422)
+    file = (await request.form()).get("file")
+    options = {"visibility": "subtree" if form.get("visibility") == ["subtree"] else "group"}
+    name, data = (file.filename or "", await file.read()) if isinstance(file, UploadFile) else ("", b"")
+    try:
+        files = await asyncio.to_thread(read_upload, name, data, options)
+    except UploadInvalid as refusal:
+        return await _show(visitor, problems={"file": str(refusal)}, answer=422)
+    shown = await _store(visitor, files)
+    return await _show(visitor, files=shown, answer=422 if all(file.problem for file in shown) else 200)
+
+
+@post("/documents/{document_id:str}/delete", opt={"public": True})
+async def delete(request: Request[Any, Any, Any]) -> Response[Any]:
+    visitor = await read_visitor(request)
+    actor = visitor.member_who_may(Scope.KNOWLEDGE_DELETE).actor
+    await read_form(request, visitor)
+    identity = parse_path_id("documentId", "knowledge", request.path_params["document_id"])
+    async with open_transaction(visitor.services.engine, actor) as session:
+        await delete_document(session, actor, identity)
+    return Redirect("/documents", status_code=303)
+
+
+async def _store(visitor: Visitor, files: list[ReadFile]) -> tuple[FileView, ...]:
+    """Put what could be read; a file that is refused spoils no other."""
+    actor = visitor.member().actor
+    items: list[DocumentCreate | PortalError] = []
+    for file in files:
+        if file.document is None:
+            items.append(InvalidDocument(file.problem))
+            continue
+        try:
+            await check_document(file.document)
+            items.append(file.document)
+        except InvalidDocument as refusal:
+            items.append(refusal)
+    async with open_transaction(visitor.services.engine, actor) as session:
+        outcomes = await put_documents(session, actor, items)
+    return tuple(
+        FileView(file.name, "refused", _explain(outcome))
+        if isinstance(outcome, PortalError)
+        else FileView(file.name, outcome.change)
+        for file, outcome in zip(files, outcomes, strict=True)
+    )
+
+
+def _explain(refusal: PortalError) -> str:
+    return "; ".join(f"It {flaw.message}: {flaw.fix}" for flaw in refusal.flaws) or refusal.detail
+
+
+async def _show(
+    visitor: Visitor,
+    status: str = "",
+    cursor: str | None = None,
+    *,
+    files: tuple[FileView, ...] = (),
+    problems: dict[str, str] | None = None,
+    answer: int = 200,
+) -> Response[Any]:
+    """Raises: InvalidCursor."""
+    actor = visitor.member().actor
+    request = PageRequest(visitor.services.settings.secret_key, ROWS_SHOWN, cursor)
+    wanted = DocumentFilter(status=status or None)  # pyright: ignore[reportArgumentType]
+    async with open_transaction(visitor.services.engine, actor) as session:
+        found = await list_documents(session, actor, request, wanted)
+    older = None
+    if found.next_cursor:
+        older = f"/documents?{f'status={status}&' if status else ''}cursor={found.next_cursor}"
+    page = DocumentsPage(
+        documents=tuple(_view(row) for row in found.rows),
+        status=status,
+        may_write=Scope.KNOWLEDGE_WRITE in actor.scopes,
+        may_delete=Scope.KNOWLEDGE_DELETE in actor.scopes,
+        older=older,
+        files=files,
+        problems=problems or {},
+    )
+    return render("documents.html", visitor.site, page, status=answer)
+
+
+def _view(row: KnowledgeItem) -> DocumentView:
+    return DocumentView(
+        id=encode_id("knowledge", row.id),
+        title=row.title,
+        name=row.external_id,
+        url=row.url,
+        format=FORMATS.get(row.format, row.format),
+        kind=row.kind,
+        labels=tuple(row.labels),
+        visibility=row.visibility,
+        version=row.version,
+        status=row.status,
+        changed=f"{row.updated_at.day} {row.updated_at:%b %Y, %H:%M} UTC",
+        changed_iso=row.updated_at.isoformat(),
+    )
+
+
+handlers = [documents_page, upload, delete]

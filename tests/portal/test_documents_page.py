@@ -1,0 +1,118 @@
+"""Uploads as a page's form sends them: single files, whole trees, and archives made to hurt."""
+
+import io
+import re
+import zipfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from knowledge.uploads import TOTAL_BYTES_MAX, UploadInvalid, read_upload
+from tests.parts import Parts
+from tests.program import Program, running_program
+
+
+@pytest.fixture
+async def portal(parts: Parts, tmp_path: Path) -> AsyncIterator[Program]:
+    with parts.new_database() as database:
+        async with running_program(parts.settings(database, tmp_path, PUBLIC_URL="http://one.test")) as program:
+            account = {"organisation": "Acme", "name": "Ada", "email": "a@example.com", "password": "a long enough one"}
+            answer = await program.client.post("/sign-up", data=account | {"csrf": await _token(program.client)})
+            assert answer.status_code == 201, answer.text
+            yield program
+
+
+async def _token(client: httpx.AsyncClient) -> str:
+    found = re.search(r'type="hidden" name="csrf" value="([^"]+)"', (await client.get("/sign-up")).text)
+    found = found or re.search(r'name="csrf-token" content="([^"]+)"', (await client.get("/")).text)
+    assert found
+    return found[1]
+
+
+async def _upload(client: httpx.AsyncClient, name: str, data: bytes, **fields: str) -> httpx.Response:
+    form = {"csrf": await _token(client)} | fields
+    return await client.post("/documents", data=form, files={"file": (name, data)})
+
+
+def _zip(files: dict[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return made.getvalue()
+
+
+TREE = {
+    "docs/refunds.md": b"---\ntitle: Refunds\nlabels: [topic:money]\n---\nWithin 14 days.",
+    "docs/parcels.md": b"# Lost parcels\n\nWe send another.",
+    "docs/page.html": b"<title>Our &amp; pages</title><p>Text",
+    "docs/api.yaml": b'openapi: "3.1.0"\npaths: {}',
+    "docs/broken.yaml": b"openapi: [",
+    "docs/latin.txt": "Übung".encode("latin-1"),
+    "docs/matter.md": b"---\nkind: nonsense\n---\nText",
+    "docs/logo.png": b"\x89PNG",
+    "__MACOSX/docs/._refunds.md": b"x",
+    "docs/.hidden.md": b"x",
+}
+
+
+async def test_a_tree_is_uploaded_and_each_file_answered(portal: Program) -> None:
+    answer = await _upload(portal.client, "docs.zip", _zip(TREE))
+    assert answer.status_code == 200
+    told = dict(re.findall(r'upload-name">([^<]+)</code> <span class="badge [\w-]+">(\w+)<', answer.text))
+    assert told == dict.fromkeys(
+        ("docs/refunds.md", "docs/parcels.md", "docs/page.html", "docs/api.yaml"), "created"
+    ) | {
+        "docs/broken.yaml": "refused",
+        "docs/latin.txt": "refused",
+        "docs/matter.md": "refused",
+    }
+    assert "at line 2, column 1" in answer.text and "It is not UTF-8 text." in answer.text
+    for title in ("Refunds", "Lost parcels", "Our &amp; pages", "topic:money"):
+        assert title in answer.text
+    again = await _upload(portal.client, "docs.zip", _zip(TREE | {"docs/parcels.md": b"# Lost parcels\n\nCall us."}))
+    changes = re.findall(r'class="badge [\w-]+">(created|replaced|unchanged)<', again.text)
+    assert sorted(changes) == ["replaced", "unchanged", "unchanged", "unchanged"]
+
+
+async def test_a_document_is_deleted_with_one_button(portal: Program) -> None:
+    answer = await _upload(portal.client, "page.md", b"# Page\n\nText", visibility="subtree")
+    found = re.search(r'data-document="(knowledge_\w+)"', answer.text)
+    assert found and "with groups below" in answer.text
+    form = {"csrf": await _token(portal.client)}
+    assert (await portal.client.post(f"/documents/{found[1]}/delete", data=form)).status_code == 303
+    assert "data-document" not in (await portal.client.get("/documents")).text
+
+
+async def test_what_cannot_be_read_is_told_on_the_form(portal: Program) -> None:
+    for name, data, told in (
+        ("page.md", b"", "The file is empty."),
+        ("docs.zip", b"PK\x03\x04 nonsense", "not a zip archive"),
+        ("logo.png", b"x", "Send Markdown"),
+        ("page.md", b"x" * 1_000_001, "larger than 1 MB"),
+        ("page.md", b"x" * 11_000_000, "larger than 10 MB"),
+    ):
+        answer = await _upload(portal.client, name, data)
+        assert answer.status_code in (413, 422), name
+        assert told in answer.text or answer.status_code == 413, name
+    forged = await portal.client.post("/documents", data={"csrf": "0"}, files={"file": ("page.md", b"# x")})
+    assert forged.status_code == 403
+
+
+def test_archives_are_read_within_bounds() -> None:
+    bomb = _zip({f"{n}.md": b"\n" * 999_999 for n in range(TOTAL_BYTES_MAX // 999_999 + 2)})
+    assert len(bomb) < 200_000
+    with pytest.raises(UploadInvalid, match="50 MB"):
+        read_upload("bomb.zip", bomb, {})
+    with pytest.raises(UploadInvalid, match="1001 documents"):
+        read_upload("many.zip", _zip({f"{n}.md": b"x" for n in range(1001)}), {})
+    with pytest.raises(UploadInvalid, match="no Markdown"):
+        read_upload("nested.zip", _zip({"inner.zip": bomb}), {})
+    (large,) = read_upload("large.zip", _zip({"large.md": b"\n" * 100_000_000}), {})
+    assert large.problem == "It is larger than 1 MB."
+    lying = bytearray(_zip({"a.md": b"x" * 1000}))
+    lying[lying.index(b"PK\x01\x02") + 24 : lying.index(b"PK\x01\x02") + 28] = b"\x01\0\0\0"
+    (found,) = read_upload("lying.zip", bytes(lying), {})
+    assert found.document is None or len(found.document.text) <= 1000
