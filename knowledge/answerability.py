@@ -2,8 +2,8 @@
 
 A question is near whatever texts there are, so nearness alone says little. It is held against the nearest of a list of
 other subjects (`elsewhere.txt`: other products, what we do not do, the company, the world): what counts is by how much
-the nearest passages are nearer than those. On the developing half of `benchmarks/evaluation/own`, nearness alone, with 95
-of 100 unanswerable questions refused, answered 72 of 100 answerable ones, with a first list 88; shared words, words
+the nearest passages are nearer than those. On the developing half of `benchmarks/evaluation/own`, nearness alone, with
+95 of 100 unanswerable questions refused, answered 72 of 100 answerable ones, with a first list 88; shared words, words
 unknown here, sentences and the agreement of rankings added nothing. The threshold is the highest, in hundredths, at
 which that half still answers 85 of 100 rightly. `make eval ARGS=ask` prints both halves: the second chose neither list
 nor threshold, but was looked at twice while the rule was found.

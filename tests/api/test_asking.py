@@ -18,6 +18,7 @@ from knowledge.engine import Engine
 from knowledge.index.edge import EdgeIndex
 from knowledge.indexing import Splitter
 from knowledge.ingestion import index_pending, ingest_platform
+from knowledge.markdown import code_samples, parse_page, plain_text
 from knowledge.model_files import find_model
 from knowledge.server import KnowledgeServer
 from ontology.scopes import Scope
