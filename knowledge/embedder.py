@@ -94,7 +94,7 @@ class Embedder:
         if self._quantised is None:
             return self._encode([text], reduced=False)[0]
         with torch.inference_mode():
-            return self._quantised(self._tokenize([text])["input_ids"][0]).tolist()
+            return cast("Any", self._quantised(self._tokenize([text])["input_ids"][0])).tolist()
 
     def _encode(self, texts: Sequence[str], *, reduced: bool) -> list[list[float]]:
         features = self._tokenize(texts)

@@ -10,7 +10,7 @@ The index decides the order; the database alone decides what may be shown.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, case
@@ -106,7 +106,8 @@ async def _load_rows(
         )
     )
     rows: dict[UUID | _FirstPassage, Row[Any]] = {}
-    for row in (await (await session.connection()).execute(query)).all():
+    found = cast("Sequence[Row[Any]]", (await (await session.connection()).execute(query)).all())
+    for row in found:
         rows[row.id] = row
         if row.position == 0:
             rows[_first(row.document_id)] = row

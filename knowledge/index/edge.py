@@ -200,7 +200,7 @@ class EdgeIndex:
         if not unknown:
             return self._places
         writes = self._writes
-        records = self._shard.retrieve(unknown, with_payload=_HYDRATION_KEYS, with_vector=False)
+        records = self._shard.retrieve([*unknown], with_payload=_HYDRATION_KEYS, with_vector=False)
         read = {_to_uuid(record.id): _to_place(record.payload) for record in records}
         known = {point_id: place for point_id in point_ids if (place := self._places.get(point_id)) is not None}
         with self._remembering:
@@ -277,9 +277,11 @@ def _to_edge(point: Point) -> qdrant_edge.Point:
     return qdrant_edge.Point(point.id, vectors, point.payload)
 
 
-def _to_uuid(point_id: UUID | int) -> UUID:
+def _to_uuid(point_id: UUID | int | str) -> UUID:
     """The points of this index are all named by UUIDs."""
-    return point_id if isinstance(point_id, UUID) else UUID(int=point_id)
+    if isinstance(point_id, UUID):
+        return point_id
+    return UUID(int=point_id) if isinstance(point_id, int) else UUID(point_id)
 
 
 def _to_place(payload: Mapping[str, Any] | None) -> Place:
