@@ -18,7 +18,6 @@ from ontology.actors import Actor
 from ontology.addresses import Source
 from ontology.credentials import Credential, find_credential
 from ontology.database import open_lookup, open_transaction
-from ontology.deadlines import within
 from ontology.errors import (
     AddressNotAllowed,
     ExpiredApiKey,
@@ -42,9 +41,6 @@ from ontology.wrong_keys import WRONG_KEYS_MAX, WrongKeys
 CREDENTIALS_MAX = 10_000
 STALE_TRIES = 3
 REDIS_REST_SECONDS = 1.0
-# A database that has not answered by then is as good as away.
-LOOK_UP_SECONDS = 4.0
-IDENTIFY_SECONDS = 1.0
 HEADER_LENGTH_MAX = 200
 _REFUSALS_OF_A_KNOWN_KEY = (InvalidApiKey, ExpiredApiKey, GroupArchived, AddressNotAllowed, OriginNotAllowed)
 
@@ -169,7 +165,7 @@ class Authenticator:
         if status == 401 and not self._redis_rests:
             return None
         with suppress(SQLAlchemyError, OSError, InvalidApiKey):
-            return (await self._look_up(digest, seconds=IDENTIFY_SECONDS)).actor
+            return (await self._look_up(digest)).actor
         return None
 
     async def _slow_down(self, source: Source) -> None:
@@ -274,20 +270,17 @@ class Authenticator:
             self._known.popitem(last=False)
         return epoch, credential
 
-    async def _look_up(self, digest: bytes, seconds: float = LOOK_UP_SECONDS) -> Credential:
+    async def _look_up(self, digest: bytes) -> Credential:
         """A credential as the database has it now.
 
         Raises:
-            InvalidApiKey: it has none. TimeoutError: it does not answer.
+            InvalidApiKey: it has none.
         """
-        credential = await within(seconds, self._find(digest))
+        async with open_lookup(self._engine, key_digest=digest.hex()) as session:
+            credential = await find_credential(session, digest)
         if credential is None:
             raise InvalidApiKey
         return credential
-
-    async def _find(self, digest: bytes) -> Credential | None:
-        async with open_lookup(self._engine, key_digest=digest.hex()) as session:
-            return await find_credential(session, digest)
 
     async def _note_failure(
         self, credential: Credential, refusal: PortalError, request_id: str, source: Source
@@ -314,11 +307,8 @@ class Authenticator:
         key_id = encode_id("thing", actor.key_id) if actor.key_id else ""
         told = {"keyId": key_id, "keyPrefix": credential.prefix} | metadata
 
-        async def store() -> None:
-            async with open_transaction(self._engine, actor) as session:
-                record_event(session, actor, type, group_id=actor.group_id, target_id=key_id, metadata=told)
-
-        await within(LOOK_UP_SECONDS, store())
+        async with open_transaction(self._engine, actor) as session:
+            record_event(session, actor, type, group_id=actor.group_id, target_id=key_id, metadata=told)
 
 
 class RateLimitRefused(RateLimitExceeded):

@@ -354,6 +354,23 @@ ANSWER: dict[str, Any] = {
     "request": None,
     "note": None,
 }
+TROUBLESHOOT: dict[str, Any] = {
+    "message": "400 invalid_request: body.nmae is not known here",
+    "request": {"method": "POST", "path": "/v1/entities", "body": {"type": "course", "nmae": "Botany"}},
+}
+DIAGNOSIS: dict[str, Any] = {
+    "code": "invalid_request",
+    "cause": "The request has invalid fields or parameters. Correct each place named in `errors`.",
+    "errors": [],
+    "call": None,
+    "nearestSuccess": None,
+    "differences": [],
+    "operationId": "createEntity",
+    "patch": [{"op": "move", "from": "/body/nmae", "path": "/body/name"}],
+    "request": {"method": "POST", "path": "/v1/entities", "query": {}, "body": {"type": "course", "name": "Botany"}},
+    "curl": 'curl -sS -X POST "$ONE_URL"/v1/entities …',
+    "data": [HIT],
+}
 TYPE: dict[str, Any] = {
     "name": "note",
     "dimension": "things",

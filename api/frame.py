@@ -24,7 +24,7 @@ from ontology.ids import encode_id, new_id, random_suffix
 from ontology.key_secrets import redact_keys
 from ontology.limits import Decision, Layer
 from ontology.records import utc_now
-from ontology.request_log import LogEntry, RequestLog
+from ontology.request_log import PLACES_MAX, LogEntry, RequestLog
 
 URI_LENGTH_MAX = 8_000
 HEADERS_MAX = 100
@@ -156,6 +156,7 @@ class _Watch:
 
     async def refuse(self, refusal: PortalError) -> None:
         """Answer with a problem document."""
+        self._scope["state"]["refusal"] = refusal
         body = encode_problem(refusal, public_url=self._public_url, request_id=self._scope["state"]["request_id"])
         headers = [(name.encode(), value.encode()) for name, value in problem_headers(refusal).items()]
         headers.append((b"content-length", str(len(body)).encode()))
@@ -201,6 +202,7 @@ class _Watch:
     def describe(self, actor: Actor) -> LogEntry:
         scope = self._scope
         path = _CONTROL.sub("?", redact_keys(scope["path"]))[:500]
+        refusal: PortalError | None = scope["state"].get("refusal")
         return LogEntry(
             id=new_id(),
             org_id=actor.org_id,
@@ -218,6 +220,8 @@ class _Watch:
             ip=scope["state"]["client_ip"],
             user_agent=_read_agent(scope["state"]["headers"]),
             path=path,
+            error_code=refusal.code if refusal else None,
+            error_places=tuple(flaw.location for flaw in refusal.flaws[:PLACES_MAX]) if refusal else (),
         )
 
 

@@ -28,7 +28,6 @@ from ontology.actors import Actor
 from ontology.addresses import Source
 from ontology.credentials import Credential
 from ontology.database import open_transaction
-from ontology.deadlines import within
 from ontology.fast_database import Unserved
 from ontology.idempotency import find_answer, keep_answer
 from ontology.records import utc_now
@@ -45,8 +44,6 @@ __all__ = [
     "operation",
 ]
 
-# Longer than the pool and any statement may take: only a database that does not answer at all comes to it.
-TRANSACTION_SECONDS = 6.0
 # Proxies are asked to pass pieces on as they come.
 STREAM_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
@@ -112,8 +109,7 @@ async def _perform(request: Request[Any, Any, Any], about: Operation, handler: H
     def describe_call(session: AsyncSession) -> Call[Any, Any]:
         return Call(services, actor, credential, given.body, given.query, given.ids, session, source, headers.single)
 
-    work = _perform_in_session(services, actor, about, given, handler, describe_call)
-    answer = await within(TRANSACTION_SECONDS, work)
+    answer = await _perform_in_session(services, actor, about, given, handler, describe_call)
     if isinstance(answer, Unfinished):
         return make_answer(encode_answer(await answer.finish()), about.status)
     return answer

@@ -38,7 +38,7 @@ def describe_problem(error: PortalError, *, public_url: str, request_id: str) ->
         "code": error.code,
         "requestId": request_id,
         "errors": [flaw.as_json() for flaw in error.flaws],
-        "troubleshoot": f"{public_url}/search?{urlencode({'q': error.code})}",
+        "troubleshoot": f"{public_url}/troubleshoot?{urlencode({'code': error.code, 'requestId': request_id})}",
     }
 
 
@@ -99,6 +99,7 @@ def answer_problem(request: Request[Any, Any, Any], error: Exception) -> Respons
     """Litestar's exception handler for the API."""
     refusal = translate(error)
     settings = request.app.state.services.settings
+    request.scope["state"]["refusal"] = refusal
     state: dict[str, Any] = dict(request.scope["state"])
     request_id: str = state.get("request_id", "")
     headers = problem_headers(refusal)

@@ -24,6 +24,7 @@ from api import (
     ontology_types,
     organisation,
     people,
+    troubleshooting,
     usage,
 )
 from api.openapi import build_document
@@ -47,6 +48,7 @@ operation_handlers: list[HTTPRouteHandler] = [
     *knowledge.handlers,
     *documents.handlers,
     *asking.handlers,
+    *troubleshooting.handlers,
     *api_keys.handlers,
     *applications.handlers,
     *leaks.handlers,

@@ -37,7 +37,7 @@ _PROBLEM: dict[str, Any] = {
                 },
             },
         },
-        "troubleshoot": {"type": "string", "format": "uri", "description": "A search for this error."},
+        "troubleshoot": {"type": "string", "format": "uri", "description": "A page that explains this very call."},
     },
 }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -31,3 +32,5 @@ class Services:
     tails: Tails
     api_names: Callable[[], ApiNames]
     """What the live OpenAPI document names; read when first needed."""
+    openapi: Callable[[], dict[str, Any]]
+    """The OpenAPI document of this program, made at first use."""

@@ -22,7 +22,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.database import open_duty, run_sql
-from ontology.deadlines import within
 from ontology.records import to_epoch_ms
 from ontology.redis_client import Redis, RedisError
 from ontology.redis_pipe import RedisPipe, pack
@@ -31,6 +30,7 @@ STREAM = "request-log"
 STREAM_LENGTH_MAX = 1_000_000
 ROWS_PER_ENTRY_MAX = 100
 REDIS_REST_SECONDS = 1.0
+PLACES_MAX = 10
 # An answer waits for its entry, so it cannot wait for parts that do not answer; connections that were cut are new
 # before that.
 STORE_SECONDS, STORE_PAUSE_SECONDS = 3.0, 0.1
@@ -42,6 +42,7 @@ class LogEntry:
     """One call, as its event shows it; sizes in bytes, latency in milliseconds.
 
     `endpoint` is the operation's path with its parameters by name, `path` what was asked for where that differs.
+    Of a refusal its code and the places it names are kept, never the values that stood there.
     """
 
     id: UUID
@@ -60,6 +61,8 @@ class LogEntry:
     ip: str
     user_agent: str
     path: str | None = None
+    error_code: str | None = None
+    error_places: tuple[str, ...] = ()
 
     def metadata(self) -> dict[str, Any]:
         fields: dict[str, Any] = {
@@ -72,7 +75,11 @@ class LogEntry:
             "ipAddress": self.ip,
             "userAgent": self.user_agent,
         }
-        return fields if self.path in (None, self.endpoint) else fields | {"path": self.path}
+        if self.path not in (None, self.endpoint):
+            fields["path"] = self.path
+        if self.error_code:
+            fields |= {"errorCode": self.error_code, "errorPlaces": list(self.error_places)}
+        return fields
 
 
 def describe_entry(entry: LogEntry) -> dict[str, Any]:
@@ -181,7 +188,11 @@ class RequestLog:
                 return await append_entries(self._redis, entries, self._pipe)
             except RedisError:
                 self._redis_rests_until = time.monotonic() + REDIS_REST_SECONDS
-        return await within(max(STORE_PAUSE_SECONDS, ends - time.monotonic()), self._store(entries))
+        storing = asyncio.create_task(self._store(entries))  # never cancelled, since it holds a connection of the pool
+        done, _ = await asyncio.wait({storing}, timeout=max(STORE_PAUSE_SECONDS, ends - time.monotonic()))
+        if not done:
+            raise TimeoutError("the database does not answer")
+        return storing.result()
 
     async def _store(self, entries: list[LogEntry]) -> None:
         async with open_duty(self._engine, "request_log") as session:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from litestar import Litestar, Router
@@ -15,7 +16,7 @@ from api.dispatch import Dispatch
 from api.frame import Frame
 from api.inputs import BODY_BYTES_MAX
 from api.logging import configure_logging
-from api.routes import api_names, api_router
+from api.routes import api_names, api_router, openapi_document
 from api.services import Services
 from api.tails import Tails
 from knowledge.client import KnowledgeClient
@@ -47,7 +48,18 @@ def create_services(settings: Settings) -> Services:
     authenticators.append(authenticator)
     knowledge = KnowledgeClient(Path(settings.knowledge_socket))
     hot = FastDatabase(settings)
-    return Services(settings, engine, redis, pipe, hot, authenticator, knowledge, Tails(redis), api_names)
+    return Services(
+        settings,
+        engine,
+        redis,
+        pipe,
+        hot,
+        authenticator,
+        knowledge,
+        Tails(redis),
+        api_names,
+        partial(openapi_document, settings.public_url),
+    )
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:

@@ -15,6 +15,7 @@ from portal.pages import (
     reference,
     search,
     start,
+    troubleshooting,
     usage,
 )
 
@@ -23,6 +24,7 @@ page_handlers = [
     *docs.handlers,
     *search.handlers,
     *asking.handlers,
+    *troubleshooting.handlers,
     *reference.handlers,
     *accounts.handlers,
     *join.handlers,

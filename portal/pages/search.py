@@ -101,12 +101,12 @@ def _read_query(request: Request[Any, Any, Any]) -> str:
 def _group(hits: Sequence[Hit], query: str) -> tuple[ResultGroup, ...]:
     kinds = list(dict.fromkeys(hit.kind for hit in hits))
     return tuple(
-        ResultGroup(kind, GROUPS.get(kind, kind), tuple(_show(hit, query) for hit in hits if hit.kind == kind))
+        ResultGroup(kind, GROUPS.get(kind, kind), tuple(view_hit(hit, query) for hit in hits if hit.kind == kind))
         for kind in kinds
     )
 
 
-def _show(hit: Hit, query: str) -> ResultHit:
+def view_hit(hit: Hit, query: str) -> ResultHit:
     text = " ".join(hit.text.split())
     shown = text if len(text) <= EXCERPT_CHARACTERS else text[:EXCERPT_CHARACTERS].rsplit(" ", 1)[0] + " …"
     parts = (Markup("<mark>{}</mark>").format(part) if hit else escape(part) for part, hit in mark_words(shown, query))

@@ -25,6 +25,8 @@ PUBLIC = (
     "/search?q=my+key+stopped+working",
     "/search?q=my+key+stopped+working&ask=1",
     "/search?q=what+is+the+weather+in+Berlin&ask=1",
+    "/troubleshoot",
+    "/troubleshoot?code=unknown_type&requestId=req_0c3e5g7j9m2p4r6t8v1x3z5b",
     "/reference",
     "/reference/createEntity",
     "/reference/listEntities",

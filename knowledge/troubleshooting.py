@@ -1,0 +1,276 @@
+"""What was wrong with a call, from whatever its caller has: a message, a problem document, the id of the request.
+
+The page of the error's code comes first, then what the search finds for the words. With the request itself the
+diagnosis has a patch that makes it fit (`knowledge/request_repairs.py`). The log keeps no bodies, so of a call that is
+known by its id alone it can say what was refused, and how that call differs from the nearest one that succeeded.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from knowledge.client import KnowledgeClient
+from knowledge.request_repairs import Repair, SentRequest, mend_request, write_curl
+from knowledge.search import Hit, search
+from ontology.actors import PLATFORM_ORG_ID, Actor
+from ontology.errors import Flaw, NotFound, SearchUnavailable, list_error_classes
+from ontology.events import REQUEST_EVENT, EventFilter, LoggedRequest, select_events
+from ontology.ids import encode_id
+from ontology.knowledge_items import DocumentKind, KnowledgeItem
+from ontology.records import to_epoch_ms
+
+LIMIT_DEFAULT = 5
+FLAWS_MAX, TEXT_MAX = 50, 500
+COMPARED = {"path": "path", "userAgent": "user agent", "ipAddress": "address"}
+_REQUEST_ID = re.compile(r"\breq_[0-9a-hjkmnp-tv-z]{24}\b")
+_ERRORS = {error.code: error for error in list_error_classes()}
+
+
+@dataclass(frozen=True, slots=True)
+class Symptom:
+    """What a caller has of a failure; empty where it has nothing."""
+
+    message: str = ""
+    problem: Mapping[str, Any] | None = None
+    request_id: str | None = None
+    request: SentRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What is known. `flaws` are the places the problem names, `nearest` a like call that succeeded."""
+
+    code: str | None
+    cause: str | None
+    flaws: tuple[Flaw, ...]
+    call: LoggedRequest | None
+    nearest: LoggedRequest | None
+    repair: Repair | None
+    hits: tuple[Hit, ...]
+
+    @property
+    def differences(self) -> list[dict[str, Any]]:
+        return compare_calls(self.call, self.nearest) if self.call and self.nearest else []
+
+    def as_json(self) -> dict[str, Any]:
+        repair = self.repair
+        return {
+            "code": self.code,
+            "cause": self.cause,
+            "errors": [flaw.as_json() for flaw in self.flaws],
+            "call": describe_call(self.call) if self.call else None,
+            "nearestSuccess": describe_call(self.nearest) if self.nearest else None,
+            "differences": self.differences,
+            "operationId": repair.operation_id if repair else None,
+            "patch": list(repair.patch) if repair else None,
+            "request": repair.request.as_json() if repair else None,
+            "curl": write_curl(repair.request) if repair else None,
+            "data": [hit.as_json() for hit in self.hits],
+        }
+
+
+def read_paste(text: str) -> Symptom:
+    """A symptom from pasted text: the id of a request, a problem document alone or within a trace, or a message."""
+    stripped = text.strip()
+    if _REQUEST_ID.fullmatch(stripped):
+        return Symptom(request_id=stripped)
+    if (problem := _find_problem(stripped)) is not None:
+        return Symptom(message="" if stripped.startswith("{") else stripped, problem=problem)
+    return Symptom(message=stripped)
+
+
+async def troubleshoot(
+    session: AsyncSession,
+    actor: Actor,
+    client: KnowledgeClient,
+    openapi: Mapping[str, Any],
+    symptom: Symptom,
+    *,
+    limit: int = LIMIT_DEFAULT,
+) -> Diagnosis:
+    """What can be told of a failure within the actor's reach.
+
+    Raises:
+        NotFound: no call within reach has `request_id`, whoever else's it is.
+        SearchUnavailable: the code is not known, and the search that could tell does not answer.
+    """
+    if symptom.problem is None and symptom.message:
+        read = read_paste(symptom.message)
+        symptom = Symptom(read.message, read.problem, symptom.request_id or read.request_id, symptom.request)
+    call = await _find_call(session, actor, symptom)
+    flaws = _read_flaws(symptom.problem)
+    code = _read_code(symptom.problem) or (call.metadata_.get("errorCode") if call else None)
+    nearest = await _find_nearest_success(session, actor, call) if call else None
+    if not flaws and call is not None:
+        flaws = tuple(Flaw(place, "was refused", "") for place in call.metadata_.get("errorPlaces", ()))
+    repair = None
+    if symptom.request is not None:
+        repair = await asyncio.to_thread(mend_request, openapi, symptom.request, flaws)
+    hits = await _find_pages(session, actor, client, code, _describe(symptom, code), limit)
+    if code is None and hits and symptom.message:
+        code = hits[0].external_id
+    return Diagnosis(code, _explain(code, flaws, hits), flaws, call, nearest, repair, hits)
+
+
+def describe_call(call: LoggedRequest) -> dict[str, Any]:
+    """A logged call as the answer shows it."""
+    about = call.metadata_
+    return {
+        "requestId": call.request_id,
+        "timestamp": to_epoch_ms(call.timestamp),
+        "method": about.get("method"),
+        "endpoint": about.get("endpoint"),
+        "path": about.get("path") or about.get("endpoint"),
+        "status": about.get("statusCode"),
+        "errorCode": about.get("errorCode"),
+        "errorPlaces": about.get("errorPlaces") or [],
+        "keyId": encode_id("thing", call.key_id) if call.key_id else None,
+    }
+
+
+def compare_calls(failed: LoggedRequest, succeeded: LoggedRequest) -> list[dict[str, Any]]:
+    """In what the log knows of them, two calls of one operation differ."""
+    pairs = [(label, failed.metadata_.get(name), succeeded.metadata_.get(name)) for name, label in COMPARED.items()]
+    pairs.append(("key", failed.target_id, succeeded.target_id))
+    return [{"field": label, "failed": one, "succeeded": other} for label, one, other in pairs if one != other]
+
+
+async def _find_call(session: AsyncSession, actor: Actor, symptom: Symptom) -> LoggedRequest | None:
+    """Raises: NotFound when it was asked for by its id."""
+    named = symptom.request_id
+    request_id = named or _text((symptom.problem or {}).get("requestId"))
+    if not _REQUEST_ID.fullmatch(request_id):
+        if named:
+            raise NotFound
+        return None
+    query = select_events(actor, LoggedRequest, EventFilter(type=REQUEST_EVENT, request_id=request_id))
+    found: LoggedRequest | None = (await session.exec(query.limit(1))).first()
+    if found is None and named:
+        raise NotFound("No call within reach has this id. A call is in the log about a second after its answer.")
+    return found
+
+
+async def _find_nearest_success(session: AsyncSession, actor: Actor, call: LoggedRequest) -> LoggedRequest | None:
+    """The call of the same operation that succeeded last before it, or else first after it."""
+    endpoint = f"{call.metadata_.get('method')} {call.metadata_.get('endpoint')}"
+    query = select_events(actor, LoggedRequest, EventFilter(type=REQUEST_EVENT, endpoint=endpoint, status="2xx"))
+    identity = col(LoggedRequest.id)
+    before = (await session.exec(query.where(identity < call.id).order_by(identity.desc()).limit(1))).first()
+    return before or (await session.exec(query.where(identity > call.id).order_by(identity).limit(1))).first()
+
+
+async def _find_pages(
+    session: AsyncSession, actor: Actor, client: KnowledgeClient, code: str | None, words: str, limit: int
+) -> tuple[Hit, ...]:
+    """The page of the code first, from the database alone; then what the search finds among the errors.
+
+    Raises:
+        SearchUnavailable: it is needed, since there is no page of the code.
+    """
+    exact = await _find_code(session, actor, code) if code else []
+    try:
+        found = await search(session, actor, client, words, limit=limit, kinds=[DocumentKind.ERROR])
+    except SearchUnavailable:
+        if not exact:
+            raise
+        found = []
+    known = {hit.document_id: hit for hit in found}
+    first = [known.get(hit.document_id, hit) for hit in exact]
+    held = {hit.document_id for hit in first}
+    return tuple([*first, *(hit for hit in found if hit.document_id not in held)][:limit])
+
+
+async def _find_code(session: AsyncSession, actor: Actor, code: str) -> list[Hit]:
+    """The errors of exactly this code, the platform's own first."""
+    document = KnowledgeItem
+    query = document.visible_to(actor).where(
+        col(document.kind) == DocumentKind.ERROR,
+        col(document.external_id) == code,
+        col(document.knowledge_type) == "document",
+        col(document.deleted_at).is_(None),
+    )
+    rows = (await session.exec(query.order_by(col(document.org_id) != PLATFORM_ORG_ID).limit(5))).all()
+    passages = document.visible_to(actor).where(
+        col(document.document_id).in_([row.id for row in rows]),
+        col(document.knowledge_type) == "chunk",
+        col(document.position) == 0,
+    )
+    first = {passage.document_id: passage for passage in (await session.exec(passages)).all()}
+    return [_to_hit(row, first.get(row.id)) for row in rows]
+
+
+def _to_hit(row: KnowledgeItem, passage: KnowledgeItem | None) -> Hit:
+    return Hit(
+        kind=row.kind,
+        document_id=row.id,
+        external_id=row.external_id,
+        title=row.title,
+        heading_path=list(passage.heading_path) if passage else [],
+        url=row.url,
+        text=passage.text if passage else row.title,
+        highlights=[],
+        score=1.0,
+    )
+
+
+def _describe(symptom: Symptom, code: str | None) -> str:
+    """The words to search by: the message, or what the problem says."""
+    problem = symptom.problem or {}
+    said = [_text(problem.get(name)) for name in ("title", "detail")] + [flaw.message for flaw in _read_flaws(problem)]
+    return symptom.message or ". ".join(part for part in (code or "", *said) if part)
+
+
+def _explain(code: str | None, flaws: Sequence[Flaw], hits: Sequence[Hit]) -> str | None:
+    """In a sentence or two: what happened and what to do; from the class where the code is the platform's."""
+    places = "; ".join(
+        f"`{flaw.location}` {flaw.message}" + (f" ({flaw.fix})" if flaw.fix else "") for flaw in flaws[:3]
+    )
+    if code in _ERRORS:
+        said = f"{_ERRORS[code].title}. {_ERRORS[code].advice}"
+    elif hits:
+        said = hits[0].title
+    else:
+        return places or None
+    return f"{said} {places}".strip()
+
+
+def _find_problem(text: str) -> dict[str, Any] | None:
+    """The first JSON object in a text that says what a problem document says."""
+    decoder = json.JSONDecoder()
+    start = text.find("{")
+    for _ in range(20):
+        if start < 0:
+            return None
+        try:
+            found: object = decoder.raw_decode(text, start)[0]
+        except (ValueError, RecursionError):
+            found = None
+        if isinstance(found, dict) and {"code", "type", "title"} & set(cast("dict[str, Any]", found)):
+            return cast("dict[str, Any]", found)
+        start = text.find("{", start + 1)
+    return None
+
+
+def _read_code(problem: Mapping[str, Any] | None) -> str | None:
+    """The code, or the last step of the address of its page."""
+    if problem is None:
+        return None
+    code = _text(problem.get("code")) or _text(problem.get("type")).rstrip("/").rpartition("/")[2]
+    return code[:200] or None
+
+
+def _read_flaws(problem: Mapping[str, Any] | None) -> tuple[Flaw, ...]:
+    listed: object = (problem or {}).get("errors")
+    entries = cast("list[object]", listed)[:FLAWS_MAX] if isinstance(listed, list) else []
+    mappings = [cast("dict[str, Any]", entry) for entry in entries if isinstance(entry, dict)]
+    return tuple(Flaw(*(_text(entry.get(name)) for name in ("location", "message", "fix"))) for entry in mappings)
+
+
+def _text(value: object) -> str:
+    return value[:TEXT_MAX] if isinstance(value, str) else ""
