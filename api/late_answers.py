@@ -1,7 +1,5 @@
 """Every request begins to be answered in time, whatever it waits for and however often.
 
-Each wait for a part has an end of its own (`ontology/deadlines.py`); this is the end of their sum, pages included.
-
 A request that is late is answered for its handler, which is left to end by itself: it may hold a connection of a pool,
 and what is cut off in the middle of a statement takes the connection with it. Whether the handler still does what it
 was asked to is not known then, so the answer says to repeat it with its idempotency key.

@@ -161,9 +161,9 @@ async def own_ids(caller: Caller, group_id: str, operation: str) -> dict[str, st
         ends = {"fromId": first["_id"], "toId": second["_id"]}
         made = await caller.make("/v1/connections", relationshipType="part_of", groupId=group_id, **ends)
         ids["connectionId"] = made["_id"]
-    if "documentId" in names:
+    if names & {"documentId", "specificationId"}:
         made = await caller.make("/v1/knowledge/documents", title="Own", text="own", groupId=group_id)
-        ids["documentId"] = made["_id"]
+        ids |= dict.fromkeys(("documentId", "specificationId"), made["_id"])
     return ids
 
 
