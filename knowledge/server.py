@@ -33,7 +33,7 @@ class KnowledgeServer:
         self._socket_path = socket_path
         self._reading = ThreadPoolExecutor(SEARCH_THREADS, "search")
         self._writing = ThreadPoolExecutor(1, "write", initializer=lower_priority)
-        self._asking = ThreadPoolExecutor(1, "ask", initializer=lower_priority)
+        self._asking = ThreadPoolExecutor(1, "ask")
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
