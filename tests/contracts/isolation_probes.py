@@ -144,6 +144,7 @@ async def own_ids(caller: Caller, group_id: str, operation: str) -> dict[str, st
         if operation == "getApiKeyRotation":
             await caller.make(f"/v1/api-keys/{key['_id']}/rotation")
     ids |= {f"events.{name}": ids[name] for name in ("actorId", "targetId", "groupId")}
+    ids["items.groupId"] = group_id
     if "lastEventId" in names:
         ids["lastEventId"] = (await caller.all_rows("/v1/events", groupId=group_id, limit="1000"))[-1]["_id"]
     if "applicationId" in names:
@@ -161,9 +162,9 @@ async def own_ids(caller: Caller, group_id: str, operation: str) -> dict[str, st
         ends = {"fromId": first["_id"], "toId": second["_id"]}
         made = await caller.make("/v1/connections", relationshipType="part_of", groupId=group_id, **ends)
         ids["connectionId"] = made["_id"]
-    if "documentId" in names:
+    if names & {"documentId", "specificationId"}:
         made = await caller.make("/v1/knowledge/documents", title="Own", text="own", groupId=group_id)
-        ids["documentId"] = made["_id"]
+        ids |= dict.fromkeys(("documentId", "specificationId"), made["_id"])
     return ids
 
 
