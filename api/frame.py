@@ -10,8 +10,8 @@ from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Send
 
-from api.deadlines import Deadlines
 from api.headers import Headers
+from api.late_answers import LateAnswers
 from api.leaked_keys import address_refusal, describe_place, end_keys_in_address, find_keys_in_address
 from api.logging import get_logger
 from api.problems import encode_problem, problem_headers
@@ -64,7 +64,7 @@ class Frame:
         self._services = services
         self._trusted = tuple(parse_network(text, strict=False) for text in services.settings.trusted_proxies)
         self._request_log = RequestLog(services.redis, services.engine, services.pipe)
-        self._deadlines = Deadlines()
+        self._late_answers = LateAnswers()
 
     async def __call__(self, scope: HttpScope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -75,7 +75,7 @@ class Frame:
         state["client_ip"] = self._client_ip(scope, headers)
         scope["state"] = state
         watch = _Watch(scope, send, self._log_request, self._services.settings.public_url)
-        self._deadlines.begin(watch)
+        self._late_answers.begin(watch)
         try:
             if leaked := find_keys_in_address(scope["path"], scope.get("query_string", b"")):
                 await end_keys_in_address(self._services, leaked, describe_place(scope))
@@ -85,7 +85,7 @@ class Frame:
             else:
                 await self._app(scope, receive, watch.send)
         finally:
-            self._deadlines.end(watch)
+            self._late_answers.end(watch)
             await watch.end()
 
     async def close(self) -> None:

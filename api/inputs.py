@@ -24,6 +24,7 @@ from ontology.errors import Flaw, InvalidRequest, NotAcceptable, PayloadTooLarge
 from ontology.idempotency import KEY_LENGTH_MAX, Intent, describe_intent
 
 BODY_BYTES_MAX = 1_000_000
+# A request that takes longer is late altogether (`api/late_answers.py`).
 BODY_SECONDS = 8
 JSON_TYPES = ("application/json", "application/merge-patch+json")
 _VISIBLE = re.compile(r"[!-~]+")

@@ -400,8 +400,8 @@ class _Mending:
                 return one
         if options := schema.get("anyOf") or schema.get("oneOf"):
             return self._sample(next((o for o in options if o.get("type") != "null"), options[0]))
-        kinds: Any = schema.get("type") or "string"
-        kind = str(kinds[0] if isinstance(kinds, list) else kinds)
+        kinds = schema.get("type") or "string"
+        kind = kinds if isinstance(kinds, str) else next(iter(map(str, _list(kinds))), "string")
         if kind == "string":
             return "text".ljust(schema.get("minLength", 0), "x")[: schema.get("maxLength", 1000)]
         if kind in ("integer", "number"):

@@ -31,10 +31,9 @@ STREAM_LENGTH_MAX = 1_000_000
 ROWS_PER_ENTRY_MAX = 100
 REDIS_REST_SECONDS = 1.0
 PLACES_MAX = 10
-# An answer waits for its entry, so it cannot wait for a database that does not answer.
-STORE_SECONDS = 3.0
-# Answers wait for their entries, so this is short; connections that were cut are new before it is over.
-WRITE_SECONDS_MAX, WRITE_PAUSE_SECONDS = 2.0, 0.1
+# An answer waits for its entry, so it cannot wait for parts that do not answer; connections that were cut are new
+# before that.
+STORE_SECONDS, STORE_PAUSE_SECONDS = 3.0, 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -168,34 +167,32 @@ class RequestLog:
                     written.set_result(None)
 
     async def _write(self, entries: list[LogEntry]) -> None:
-        """Until it is done, or neither way was open for `WRITE_SECONDS_MAX`.
+        """Until it is done, or neither way was open for `STORE_SECONDS`.
 
         Repeating is harmless: entries are told apart by their ids.
         """
-        ends = time.monotonic() + WRITE_SECONDS_MAX
+        ends = time.monotonic() + STORE_SECONDS
         while True:
             try:
-                await self._write_once(entries)
-                return
+                return await self._write_once(entries, ends)
             except (SQLAlchemyError, OSError) as error:
-                if time.monotonic() > ends:
+                if time.monotonic() + STORE_PAUSE_SECONDS > ends:
                     _log.error("%d requests could not be logged", len(entries), exc_info=error)
-                    return
-            await asyncio.sleep(WRITE_PAUSE_SECONDS)
+                    return None
+            await asyncio.sleep(STORE_PAUSE_SECONDS)
 
-    async def _write_once(self, entries: list[LogEntry]) -> None:
+    async def _write_once(self, entries: list[LogEntry], ends: float) -> None:
         """Through Redis; straight to the database while Redis is away."""
         if time.monotonic() >= self._redis_rests_until:
             try:
-                await append_entries(self._redis, entries, self._pipe)
-                return
+                return await append_entries(self._redis, entries, self._pipe)
             except RedisError:
                 self._redis_rests_until = time.monotonic() + REDIS_REST_SECONDS
         storing = asyncio.create_task(self._store(entries))  # never cancelled, since it holds a connection of the pool
-        done, _ = await asyncio.wait({storing}, timeout=STORE_SECONDS)
+        done, _ = await asyncio.wait({storing}, timeout=max(STORE_PAUSE_SECONDS, ends - time.monotonic()))
         if not done:
             raise TimeoutError("the database does not answer")
-        storing.result()
+        return storing.result()
 
     async def _store(self, entries: list[LogEntry]) -> None:
         async with open_duty(self._engine, "request_log") as session:

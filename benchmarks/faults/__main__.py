@@ -38,10 +38,9 @@ def main(arguments: Sequence[str]) -> int:
         with running_program(env) as program:
             organisation_id, key = register(env)
             lift_limits(program, organisation_id)
-            names = parsed.names or list(FAULTS)
-            if any("search" in FAULTS[name].kinds for name in names):
-                program.wait_indexed()
-            for name in names:
+            for name in parsed.names or FAULTS:
+                if "search" in FAULTS[name].kinds:
+                    program.wait_indexed()
                 verdict = asyncio.run(try_fault(program, organisation_id, key, name, FAULTS[name]))
                 print(describe_verdict(verdict), flush=True)
                 verdicts.append(verdict)

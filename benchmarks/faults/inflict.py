@@ -139,13 +139,13 @@ FAULTS = {
     "worker": Fault("kill -9 of the worker", kill_worker),
     "database": Fault("kill -9 of PostgreSQL", kill_database),
     "redis": Fault("kill -9 of Redis", kill_redis, forgets_calls=True),
-    "knowledge": Fault("kill -9 of the knowledge process", kill_knowledge, kinds=SEARCHES),
     "database-hung": Fault(f"PostgreSQL hangs for {HUNG_SECONDS:.0f} s", hang_database),
     "redis-hung": Fault(f"Redis hangs for {HUNG_SECONDS:.0f} s", hang_redis),
     "table-locked": Fault(f"a table is locked for {HUNG_SECONDS:.0f} s", lock_table),
     "connections-reset": Fault(f"all connections reset {RESETS} times", reset_connections),
     "redis-gone": Fault(f"Redis is gone for {GONE_SECONDS:.0f} s", take_redis_away, forgets_calls=True),
     "redis-full": Fault(f"Redis is full for {GONE_SECONDS:.0f} s", fill_redis),
+    "knowledge": Fault("kill -9 of the knowledge process", kill_knowledge, kinds=SEARCHES),
 }
 
 

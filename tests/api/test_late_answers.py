@@ -11,7 +11,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from api import deadlines
+from api import late_answers
 from tests.logged_calls import drain
 from tests.parts import Parts
 from tests.program import Caller, Program, eventually
@@ -81,8 +81,8 @@ def _nobody_can_write(parts: Parts, api: Program) -> Iterator[None]:
     """A transaction of somebody else's holds the table of things, and the program soon loses patience."""
     name = api.settings.database_url.rpartition("/")[2].partition("?")[0]
     with psycopg.connect(parts.superuser_url(name)) as connection, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deadlines, "ANSWER_SECONDS_MAX", PATIENCE_SECONDS)
-        patch.setattr(deadlines, "LOOK_SECONDS", PATIENCE_SECONDS / 4)
+        patch.setattr(late_answers, "ANSWER_SECONDS_MAX", PATIENCE_SECONDS)
+        patch.setattr(late_answers, "LOOK_SECONDS", PATIENCE_SECONDS / 4)
         connection.execute("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")
         yield
         connection.rollback()

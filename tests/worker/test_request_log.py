@@ -65,9 +65,9 @@ async def test_a_call_that_finds_neither_way_open_is_logged_when_one_is(
     tries: list[int] = []
     write_once = RequestLog._write_once
 
-    async def counted(self: RequestLog, entries: list[LogEntry]) -> None:
+    async def counted(self: RequestLog, entries: list[LogEntry], ends: float) -> None:
         tries.append(len(entries))
-        await write_once(self, entries)
+        await write_once(self, entries, ends)
 
     async def has_failed() -> bool:
         return len(tries) > 1

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "2026_11_27_0730_add_entries"
-down_revision = "2026_11_27_0700_count_usage"
+revision = "2026_11_27_0640_add_entries"
+down_revision = "2026_11_25_1800_find_leaked_keys"
 branch_labels = None
 depends_on = None
 

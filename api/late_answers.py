@@ -1,10 +1,12 @@
-"""Every request begins to be answered in time, whatever the parts behind it do.
+"""Every request begins to be answered in time, whatever it waits for and however often.
+
+Each wait for a part has an end of its own (`ontology/deadlines.py`); this is the end of their sum, pages included.
 
 A request that is late is answered for its handler, which is left to end by itself: it may hold a connection of a pool,
 and what is cut off in the middle of a statement takes the connection with it. Whether the handler still does what it
 was asked to is not known then, so the answer says to repeat it with its idempotency key.
 
-One look a second at the oldest requests serves all of them; a request costs its place in a dictionary.
+One look every half second at the oldest requests serves all of them; a request costs its place in a dictionary.
 """
 
 import asyncio
@@ -25,7 +27,7 @@ class Answerable(Protocol):
     async def answer_late(self) -> None: ...
 
 
-class Deadlines:
+class LateAnswers:
     """The requests under way in one process, oldest first."""
 
     def __init__(self) -> None:
