@@ -145,6 +145,9 @@ async def own_ids(caller: Caller, group_id: str, operation: str) -> dict[str, st
             await caller.make(f"/v1/api-keys/{key['_id']}/rotation")
     ids |= {f"events.{name}": ids[name] for name in ("actorId", "targetId", "groupId")}
     ids["items.groupId"] = group_id
+    if operation == "troubleshoot":
+        calls = await caller.get("/v1/events", params={"type": "api_request_made", "limit": "1"})
+        ids["requestId"] = next((call["requestId"] for call in calls.json()["data"]), ids["requestId"])
     if "lastEventId" in names:
         ids["lastEventId"] = (await caller.all_rows("/v1/events", groupId=group_id, limit="1000"))[-1]["_id"]
     if "applicationId" in names:
