@@ -10,7 +10,7 @@ The second step needs no transaction, so nothing is held while a model writes.
 
 import logging
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from uuid import UUID
 
@@ -172,6 +172,7 @@ async def answer(
     if not parts:
         yield refuse(found)
         return
+    found, parts = _number_cited(found, parts)
     for part in parts:
         yield part
     yield _compose(found, "extracted", parts, note)
@@ -206,6 +207,16 @@ def choose_parts(question: str, sources: Sequence[Source], cosines: Sequence[flo
         if source is sources[0] and chosen:
             parts += _code_beside(source, chosen)
     return parts
+
+
+def _number_cited(found: Found, parts: Sequence[AnswerPart]) -> tuple[Found, list[AnswerPart]]:
+    """Only the sources that are cited, numbered without a gap."""
+    cited = sorted({number for part in parts for number in part.citations})
+    numbers = {old: new for new, old in enumerate(cited, 1)}
+    sources = [replace(source, number=numbers[source.number]) for source in found.sources if source.number in numbers]
+    return replace(found, sources=tuple(sources)), [
+        part.model_copy(update={"citations": [numbers[number] for number in part.citations]}) for part in parts
+    ]
 
 
 def _choose(scored: Sequence[tuple[Quote, float]], most: int) -> list[Quote]:

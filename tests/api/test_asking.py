@@ -109,6 +109,7 @@ async def test_an_answer_quotes_and_cites(asker: Caller) -> None:
     )
     numbers = {citation["number"] for citation in answer["citations"]}
     assert all(part["citations"] and set(part["citations"]) <= numbers for part in answer["parts"])
+    assert numbers == set(range(1, len(numbers) + 1))
     assert "[1]" in answer["text"]
 
 
