@@ -342,8 +342,11 @@ async def _load_texts(session: AsyncSession, actor: Actor, hits: Sequence[Hit]) 
 
 def _list_quotes(document: KnowledgeItem, hit: Hit) -> list[Quote]:
     of_platform = document.org_id == PLATFORM_ORG_ID
-    source = "" if document.kind == "endpoint" else document.text
-    return list_quotes(source, document.format, document.title, hit.text, of_platform=of_platform)
+    if document.kind != "endpoint":
+        return list_quotes(document.text, document.format, document.title, hit.text, of_platform=of_platform)
+    # Of an endpoint only its description is written in sentences; the lines around it are for the search.
+    lines = [line for line in hit.text.split("\n") if not line.startswith((f"{hit.method} ", "Parameters: "))]
+    return list_quotes("", document.format, document.title, "\n".join(lines), of_platform=of_platform)
 
 
 def _to_citation(source: Source) -> Citation:

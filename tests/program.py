@@ -1,6 +1,7 @@
 """The API in this process, on real parts: nothing to start, and every test has an organisation of its own."""
 
 import asyncio
+import json
 import logging
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -31,6 +32,11 @@ from ontology.registration import Applicant, Registration, register_organisation
 from ontology.scopes import Preset, Scope
 from ontology.settings import Settings
 from portal.app import create_app
+
+
+def without_request_id(answer: httpx.Response) -> dict[str, Any]:
+    """A problem document as it is for every request: those of two refusals for the same reason are equal."""
+    return json.loads(answer.text.replace(answer.headers["x-request-id"], ""))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from ontology.ids import decode_id, encode_id, new_id
 from ontology.key_secrets import make_secret
 from ontology.scopes import Scope
 from tests.parts import Parts
-from tests.program import Caller, Program, running_program
+from tests.program import Caller, Program, running_program, without_request_id
 
 PROBLEM = {"type", "title", "status", "detail", "code", "requestId", "errors", "troubleshoot"}
 REQUEST_ID = re.compile(r"req_[0-9a-hjkmnp-tv-z]{24}")
@@ -41,7 +41,7 @@ def problem_of(answer: httpx.Response, status: int, code: str) -> dict[str, Any]
 
 def like(answer: httpx.Response) -> tuple[int, dict[str, Any]]:
     """An answer without what differs between any two."""
-    return answer.status_code, answer.json() | {"requestId": ""}
+    return answer.status_code, without_request_id(answer)
 
 
 async def send(api: Program, key: str, method: str = "GET", path: str = "/v1/whoami", **more: Any) -> httpx.Response:

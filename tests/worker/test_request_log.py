@@ -1,12 +1,14 @@
 """The request log on its way from Redis to the database."""
 
 import asyncio
+import logging
 from dataclasses import replace
 
 import pytest
 
 from ontology.database import open_transaction
 from ontology.events import EventFilter, list_events
+from ontology.ids import new_id
 from ontology.pagination import PageRequest
 from ontology.redis_client import create_redis
 from ontology.request_log import LogEntry, RequestLog, append_entries
@@ -55,6 +57,26 @@ async def test_a_worker_that_died_between_storing_and_forgetting_repeats_nothing
             wanted = EventFilter(request_id=twice.request_id)
             page = await list_events(session, actor, wanted, PageRequest("secret"))
     assert [event.id for event in page.rows] == [twice.id]
+    await redis.aclose()
+
+
+async def test_calls_of_nobody_known_hold_up_nobody_elses(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    """As when a backup was restored under a Redis that knows more."""
+    redis = create_redis(settings)
+    async with running_program(settings) as program:
+        logging.getLogger("worker.request_log").addHandler(caplog.handler)  # the program takes the root's away
+        caller = await program.register()
+        stranger = logged_call(caller, id=new_id(), request_id="req_of_nobody", org_id=new_id(), key_id=new_id())
+        own = [logged_call(caller) for _ in range(4)]
+        await append_entries(redis, [own[0], stranger, own[1]])
+        await append_entries(redis, own[2:])
+        while await drain_request_log(program.engine, redis):
+            continue
+        async with open_transaction(program.engine, caller.owner) as session:
+            wanted = EventFilter(type="api_request_made")
+            page = await list_events(session, caller.owner, wanted, PageRequest("secret"))
+    assert {call.id for call in own} <= {event.id for event in page.rows}
+    assert "req_of_nobody" in caplog.text
     await redis.aclose()
 
 
