@@ -11,6 +11,7 @@ BEYOND_ANY_SCHEMA = {
     "unknown_type",
     "invalid_properties",
     "invalid_connection",
+    "invalid_document",
 }
 BEYOND_JSON_SCHEMA = (
     "an integer is beyond 64 bits",
@@ -20,11 +21,14 @@ BEYOND_JSON_SCHEMA = (
     "lies in the past",
     "lies before `validFrom`",
     "give either `scopes` or `preset`",
+    "must have `message`, `problem` or `requestId`",
     "is not a list of entity tags",
     "is the group itself or lies below it",
     "must be an origin such as",
     "does not appear to be an IPv4 or IPv6 network",
     "does not lie after `since`",
+    "lies before `since`",
+    "before `until`",
     "cannot be taken away",
     # What counts as white space differs between languages.
     "string should match pattern '^[^@",
