@@ -62,6 +62,8 @@ class DocumentResult(BaseModel):
 
 
 class DocumentBatchSummary(BaseModel):
+    """How many documents there were, and how they fared."""
+
     total: int
     success: int
     failed: int

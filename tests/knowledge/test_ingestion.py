@@ -377,7 +377,7 @@ async def test_html_is_read_to_its_headings_and_paragraphs(
     await index_all(engine, knowledge, splitter)
     (hit,) = await find(engine, knowledge, owner, "a parcel got lost")
     assert (hit.heading_path, hit.url) == (["Lost parcels"], "/handbook#parcels")
-    assert hit.text == "Send a new one & apologise. Ask for the weight."
+    assert hit.text == "Send a new one & apologise.\nAsk for the weight."
 
 
 PAGES = {
