@@ -5,6 +5,7 @@ import json
 import re
 import signal
 import socket
+import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -82,6 +83,7 @@ def test_reindex_needs_a_running_program_and_begins_the_index_anew(program: Runn
     assert (refused.returncode, refused.stderr[:28]) == (1, "error: ONE does not run here")
     manifest = program.data_dir / "qdrant" / "manifest.json"
     wait_for(manifest.exists)
+    wait_for(lambda: _knows_its_index(program))
     before = json.loads(manifest.read_text())["index_id"]
     done = run_portal(program.env, "reindex")
     assert done.returncode == 0, done.stderr
@@ -154,6 +156,13 @@ def test_wrong_arguments_are_explained_without_a_trace(data_dir: Path) -> None:
         assert finished.returncode == 1
         assert finished.stderr == "error: NAME must not be empty and EMAIL must be an e-mail address\n"
     assert run_portal(env, "register", "Acme", "a@example.com", "--plan", "gold").returncode == 2
+
+
+def _knows_its_index(program: RunningPortal) -> bool:
+    """The knowledge process, which another test may have killed, is back."""
+    with suppress(OSError), urllib.request.urlopen(f"{program.base_url}/health/ready", timeout=10) as answer:
+        return json.load(answer)["searchIndex"] != "unknown"
+    return False
 
 
 def _status(program: RunningPortal, path: str, key: str = "") -> int:
