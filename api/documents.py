@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, WrapValidator
-from pydantic_core.core_schema import ValidatorFunctionWrapHandler
+from pydantic import BaseModel, Field
 
 from api import examples
+from api.batch_items import EachByItself, UnreadableItem
 from api.operations import Call, NoBody, NoQuery, operation
 from api.parameters import PageQuery, QueryText, describe_flaws
 from api.problems import describe_problem
@@ -29,26 +29,12 @@ class DocumentWithText(KnowledgeFields):
     text: str
 
 
-class _Unreadable:
-    """An item that is not what it should be; it fails alone."""
-
-    def __init__(self, error: ValidationError) -> None:
-        self.error = error
-
-
-def _keep_error(item: Any, read: ValidatorFunctionWrapHandler) -> Any:
-    try:
-        return read(item)
-    except ValidationError as error:
-        return _Unreadable(error)
-
-
 class DocumentBatch(Input):
     """Documents in the order in which they are put."""
 
-    items: Annotated[
-        list[Annotated[DocumentCreate, WrapValidator(_keep_error)]], Field(min_length=1, max_length=BATCH_MAX)
-    ] = Field(description=f"At most {BATCH_MAX:,}.".replace(",", " "))
+    items: Annotated[list[Annotated[DocumentCreate, EachByItself]], Field(min_length=1, max_length=BATCH_MAX)] = Field(
+        description=f"At most {BATCH_MAX:,}.".replace(",", " ")
+    )
 
 
 class DocumentResult(BaseModel):
@@ -244,7 +230,7 @@ async def delete_document(call: Call[NoBody, NoQuery]) -> KnowledgeItem:
 
 
 async def _read_item(item: Any) -> DocumentCreate | PortalError:
-    if isinstance(item, _Unreadable):
+    if isinstance(item, UnreadableItem):
         return InvalidRequest(flaws=describe_flaws(item.error, "body"))
     try:
         await check_document(item)

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, WrapValidator
-from pydantic_core.core_schema import ValidatorFunctionWrapHandler
+from pydantic import BaseModel, Discriminator, Field, Tag
 
 from api import examples
+from api.batch_items import EachByItself, UnreadableItem
 from api.operations import Call, operation
 from api.parameters import DryRunQuery, describe_flaws
 from api.problems import describe_problem
@@ -30,26 +30,12 @@ def _operation_of(item: Any) -> Any:
     return item.get("operation", "create") if isinstance(item, dict) else "create"  # pyright: ignore
 
 
-class _Unreadable:
-    """An item that is not what it should be; it fails alone."""
-
-    def __init__(self, error: ValidationError) -> None:
-        self.error = error
-
-
-def _keep_error(item: Any, read: ValidatorFunctionWrapHandler) -> Any:
-    try:
-        return read(item)
-    except ValidationError as error:
-        return _Unreadable(error)
-
-
 BatchItem = Annotated[
     Annotated[BatchCreate, Tag("create")]
     | Annotated[BatchUpdate, Tag("update")]
     | Annotated[BatchDelete, Tag("delete")],
     Discriminator(_operation_of),
-    WrapValidator(_keep_error),
+    EachByItself,
 ]
 
 
@@ -116,7 +102,7 @@ async def change_entities(call: Call[EntityBatch, DryRunQuery]) -> dict[str, Any
 
 
 def _read_item(item: Any) -> Change | PortalError:
-    if not isinstance(item, _Unreadable):
+    if not isinstance(item, UnreadableItem):
         return item
     flaws = describe_flaws(item.error, "body", skip=("create", "update", "delete"))
     return InvalidRequest(flaws=flaws)

@@ -156,7 +156,9 @@ async def test_a_key_in_a_body_is_refused_ended_and_not_stored(api: Program, own
 
 async def test_a_text_that_only_looks_like_a_key_is_stored(owner: Caller) -> None:
     unknown = make_secret("k7m2x9q4ra").text
-    await owner.make_thing(properties={"title": unknown, "note": "org_k7m2x9q4ra_key_…"})
+    made = await owner.make_thing(properties={"title": unknown, "note": "org_k7m2x9q4ra_key_…"})
+    stored = (await owner.get(f"/v1/entities/{made['_id']}")).json()
+    assert (stored["properties"]["title"], stored["properties"]["note"]) == (unknown, "org_k7m2x9q4ra_key_…")
 
 
 async def test_a_key_in_the_user_agent_is_not_logged(api: Program, owner: Caller) -> None:
