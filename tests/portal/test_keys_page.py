@@ -24,7 +24,7 @@ async def _send(client: httpx.AsyncClient, page: str, path: str, **fields: str) 
     return await client.post(path, data={name: token} | fields, headers={"Origin": "http://one.test"})
 
 
-async def test_a_key_is_rotated_with_one_button_and_both_work(portal: Program) -> None:
+async def test_a_key_is_rotated_and_both_work_until_the_old_one_is_revoked(portal: Program) -> None:
     client = portal.client
     account = {"organisation": "Acme", "name": "Ada", "email": "ada@example.com", "password": "a long enough one"}
     assert (await _send(client, "/sign-up", "/sign-up", **account)).status_code == 201
@@ -39,5 +39,7 @@ async def test_a_key_is_rotated_with_one_button_and_both_work(portal: Program) -
     for key in (old, new):
         answer = await client.get("/v1/entities", headers={"Authorization": f"Bearer {key}"})
         assert answer.status_code == 200
+    revoked = await _send(client, "/keys", f"/keys/{found.group(1)}/revoke")
+    assert "The key is revoked." in (await client.get(revoked.headers["location"])).text
     again = await _send(client, "/keys", f"/keys/{found.group(1)}/rotate")
     assert again.status_code == 422
