@@ -28,6 +28,7 @@ from portal.sessions import Visitor, read_form, read_visitor
 KEYS_SHOWN, KEYS_PER_QUERY = 200, 200
 # A person's own key may have the explorer's name; it does not end within the hour.
 _EXPLORER_LIFE_MAX = timedelta(hours=1, minutes=1)
+ENDED = ("expired", "revoked")
 DONE = {"revoked": "The key is revoked. Every request sent with it is refused from now on."}
 LIVES_IN_DAYS = ("", "7", "30", "90", "365")
 
@@ -61,8 +62,10 @@ class KeyView:
 
 @dataclass(frozen=True, slots=True)
 class KeysPage:
+    """`scopes`: the verbs of each resource, as `read` of `entities`."""
+
     keys: tuple[KeyView, ...]
-    scopes: tuple[str, ...]
+    scopes: dict[str, list[str]]
     created: NewKey | None = None
     done: str = ""
     values: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -137,8 +140,8 @@ async def make_key(visitor: Visitor, new: ApiKeyCreate) -> NewKey:
     return NewKey(key.name, key.key)
 
 
-async def has_keys(visitor: Visitor) -> bool:
-    return bool(await _list(visitor))
+async def count_keys(visitor: Visitor) -> int:
+    return len(await _list(visitor))
 
 
 def _read_key(values: dict[str, Any], now: datetime) -> ApiKeyCreate:
@@ -202,10 +205,18 @@ async def _show(
     status: int = 200,
 ) -> Response[str]:
     used = await _count_calls(visitor)
-    keys = tuple(_view(key, used.get(key.id)) for key in await _list(visitor))
-    scopes = tuple(scope.value for scope in Scope)
-    page = KeysPage(keys, scopes, created, done, values, problems or {})
+    listed = sorted(await _list(visitor), key=lambda key: key.status in ENDED)
+    keys = tuple(_view(key, used.get(key.id)) for key in listed)
+    page = KeysPage(keys, _group_scopes(), created, done, values, problems or {})
     return render("keys.html", visitor.site, page, status=status)
+
+
+def _group_scopes() -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for scope in Scope:
+        resource, _, verb = scope.value.partition(":")
+        groups.setdefault(resource, []).append(verb)
+    return groups
 
 
 def _view(key: ApiKey, used: KeyUsage | None) -> KeyView:
