@@ -16,6 +16,7 @@ from api import (
     entities,
     entity_batches,
     events,
+    features,
     graph,
     groups,
     health,
@@ -38,6 +39,7 @@ from ontology.vocabulary import CONNECTION_TYPES, EVENT_TYPES, THING_TYPES
 operation_handlers: list[HTTPRouteHandler] = [
     *organisation.handlers,
     *ontology_types.handlers,
+    *features.handlers,
     *groups.handlers,
     *people.handlers,
     *entities.handlers,

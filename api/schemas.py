@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 from api.field_descriptions import COMMON_FIELDS, FIELDS
 from api.operations import Operation
 from ontology.pagination import TOTAL_MAX
-from ontology.vocabulary import CONNECTION_TYPES, GROUP_TYPES, THING_TYPES
+from ontology.vocabulary import CONNECTION_TYPES, FEATURE_SETS, GROUP_TYPES, THING_TYPES
 
 _PROBLEM: dict[str, Any] = {
     "type": "object",
@@ -106,6 +106,7 @@ def _close_vocabulary(schemas: dict[str, Any]) -> None:
         schemas[name]["properties"]["type"]["enum"] = generic
     relations = [name for name, kind in CONNECTION_TYPES.items() if not kind.is_managed]
     schemas["ConnectionCreate"]["properties"]["relationshipType"]["enum"] = relations
+    schemas["FeaturesUpdate"]["properties"]["features"]["propertyNames"] = {"enum": list(FEATURE_SETS)}
     schemas["GroupCreate"]["properties"]["type"]["enum"] = list(GROUP_TYPES)
 
 

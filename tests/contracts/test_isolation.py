@@ -25,7 +25,7 @@ from tests.program import Program, eventually, running_program
 # documents leaves out what is not the organisation's in a condition of its own, since the platform's are visible to
 # everybody.
 _NO_ROWS = {"whoami {}", "getQuota {}", "getOntology {}", "aggregateEvents {}", "listTypes {}", "getUsage {}"}
-_NO_ROWS |= {"tailEvents {'seconds': '0'}"}
+_NO_ROWS |= {"getFeatures {}", "tailEvents {'seconds': '0'}"}
 SILENT = {"mine": _NO_ROWS, "root": _NO_ROWS | {"listDocuments {'limit': '1000'}"}}
 
 
