@@ -28,6 +28,7 @@ from api import (
     troubleshooting,
     usage,
 )
+from api.head_requests import list_methods
 from api.openapi import build_document
 from api.operations import find_operations
 from api.problems import answer_problem
@@ -89,7 +90,7 @@ def describe_methods(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHand
     for handler in handlers:
         for path in handler.paths:
             methods.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
-    return [_options_handler(path, ", ".join(sorted(names))) for path, names in methods.items()]
+    return [_options_handler(path, list_methods(names)) for path, names in methods.items()]
 
 
 def _options_handler(path: str, allow: str) -> HTTPRouteHandler:
