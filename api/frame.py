@@ -13,7 +13,6 @@ from litestar.types import ASGIApp, Message, Receive, Send
 from api.headers import Headers
 from api.late_answers import LateAnswers
 from api.leaked_keys import address_refusal, describe_place, end_keys_in_address, find_keys_in_address
-from api.logging import get_logger
 from api.problems import encode_problem, problem_headers
 from api.services import Services
 from api.versions import VERSIONS, Deprecation, deprecation_headers
@@ -23,6 +22,7 @@ from ontology.errors import Flaw, InvalidRequest, PayloadTooLarge, PortalError, 
 from ontology.ids import encode_id, new_id, random_suffix
 from ontology.key_secrets import redact_keys
 from ontology.limits import Decision, Layer
+from ontology.log_lines import get_logger
 from ontology.records import utc_now
 from ontology.request_log import PLACES_MAX, LogEntry, RequestLog
 

@@ -9,7 +9,7 @@ from litestar.response import Redirect
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
-from api.problems import answer_problem, problem_headers, translate
+from api.problems import NO_OPERATION, answer_problem, problem_headers, translate
 from ontology.errors import MissingApiKey, NotFound
 from portal.rendering import render
 from portal.sessions import ForgedForm, NotSignedIn, read_visitor
@@ -42,7 +42,7 @@ def answer_refusal(request: Request[Any, Any, Any], error: Exception) -> Respons
     title, detail = refusal.title, refusal.detail
     if refusal.status == 404:
         title = "Page not found"
-        if detail == NotFound.advice:
+        if detail in (NotFound.advice, NO_OPERATION):
             detail = "Nothing is at this address. The search may know what you were looking for."
     headers = {name: value for name, value in problem_headers(refusal).items() if name == "retry-after"}
     return _RefusalPage(ProblemPage(refusal.status, title, detail, request_id), headers)

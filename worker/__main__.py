@@ -1,7 +1,6 @@
 """`python -m worker`: the duties, until told to stop."""
 
 import asyncio
-import logging
 import os
 import signal
 from pathlib import Path
@@ -10,6 +9,7 @@ from knowledge.client import KnowledgeClient
 from knowledge.indexing import Splitter
 from knowledge.model_files import find_model
 from ontology.database import create_engine
+from ontology.log_lines import configure_logging
 from ontology.redis_client import create_redis
 from ontology.settings import Settings
 from worker.duties import Duty, keep_doing
@@ -23,7 +23,7 @@ HOUSEKEEPING_SECONDS = 600.0
 async def main() -> None:
     """Run every duty side by side; a signal lets each finish its turn."""
     settings = Settings.from_environment(os.environ)
-    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    configure_logging(settings.log_level)
     engine = create_engine(settings)
     redis = create_redis(settings)
     knowledge = KnowledgeClient(Path(settings.knowledge_socket))
