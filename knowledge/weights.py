@@ -31,7 +31,7 @@ NAME_WEIGHT, DESCRIPTION_WEIGHT, PARAMETER_WEIGHT = 3.0, 1.0, 0.6
 # own tasks .512 to .543, pydantic .735 to .740, the others within .003. Scaling by deviations instead of extremes gives
 # the same there, and loses .004 to .030 on dbt-faq and pylint.
 # What parameters and answers are described by, as words of an endpoint's passage: toolalpaca-sim .942 to .951, own
-# tasks .531 to .561, stabletoolbench .694 to .700, -real .952 to .951. The same as weighted fields loses .03 on own tasks.
+# tasks .531 to .561, stabletoolbench .694 to .700, -real .952 to .951. As weighted fields they lose .03 on own tasks.
 EVIDENCE_WEIGHTS = (1.0, 1 / 4, 1 / 9)
 DENSE_WEIGHT, PASSAGE_WORDS_WEIGHT, DOCUMENT_WORDS_WEIGHT = 0.5, 0.15, 0.35
 NORMALISED_DOCUMENTS = 100
