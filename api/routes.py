@@ -24,6 +24,7 @@ from api import (
     ontology_types,
     organisation,
     people,
+    suggesting,
     troubleshooting,
     usage,
 )
@@ -49,6 +50,7 @@ operation_handlers: list[HTTPRouteHandler] = [
     *documents.handlers,
     *asking.handlers,
     *troubleshooting.handlers,
+    *suggesting.handlers,
     *api_keys.handlers,
     *applications.handlers,
     *leaks.handlers,

@@ -15,9 +15,11 @@ from ontology.settings import Settings
 from worker.duties import Duty, keep_doing
 from worker.housekeeping import forget_expired
 from worker.indexing import IndexKeeper
+from worker.patterns import learn_patterns, share_learnt
 from worker.request_log import drain_request_log
 
 HOUSEKEEPING_SECONDS = 600.0
+LEARNING_SECONDS, SHARING_SECONDS = 15.0, 300.0
 
 
 async def main() -> None:
@@ -32,6 +34,8 @@ async def main() -> None:
         Duty("request log", lambda: drain_request_log(engine, redis), rest_seconds=0.25),
         Duty("indexing", keeper.index, rest_seconds=0.3),
         Duty("housekeeping", lambda: forget_expired(engine), rest_seconds=HOUSEKEEPING_SECONDS),
+        Duty("patterns", lambda: learn_patterns(engine), rest_seconds=LEARNING_SECONDS),
+        Duty("shared patterns", lambda: share_learnt(engine), rest_seconds=SHARING_SECONDS),
     )
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -21,6 +21,7 @@ from tests.program import Caller, join
 DOCUMENT = build_document(find_operations(operation_handlers), public_url="http://one.test")
 _ID_PATTERN = re.compile(r"^\^\(?([a-z|]+)\)?_")
 _BODY_TYPE = "application/json"
+_LISTING_POSTS = ("searchKnowledge", "askKnowledge", "suggestOperations")
 # What a request needs to be worth sending: a tail that ends.
 _QUERIES = {"tailEvents": {"seconds": "0"}}
 # Of one kind and victim: all but most of the events.
@@ -104,7 +105,7 @@ def lists() -> list[Attempt]:
     """Every request that shows rows without being given an id, and every free text it can be filtered by."""
     found: list[Attempt] = []
     for method, path, about in operations():
-        if "{" in path or (method != "GET" and about["operationId"] not in ("searchKnowledge", "askKnowledge")):
+        if "{" in path or (method != "GET" and about["operationId"] not in _LISTING_POSTS):
             continue
         plain = attempts()[about["operationId"]]
         names = {parameter["name"] for parameter in about.get("parameters", [])}

@@ -1,0 +1,21 @@
+"""Learns from the request log what is called after what."""
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ontology.database import open_duty
+from ontology.records import utc_now
+from ontology.usage_patterns import CALLS_PER_BATCH, DUTY, mine_calls, share_patterns
+
+
+async def learn_patterns(engine: AsyncEngine) -> int:
+    """Count one batch of new calls; how many there were if there may be more, else 0."""
+    async with open_duty(engine, DUTY) as session:
+        counted = await mine_calls(session, utc_now())
+    return counted if counted == CALLS_PER_BATCH else 0
+
+
+async def share_learnt(engine: AsyncEngine) -> int:
+    """Bring what is shared across organisations up to what they show, and forget what is old."""
+    async with open_duty(engine, DUTY) as session:
+        await share_patterns(session, utc_now().date())
+    return 0
