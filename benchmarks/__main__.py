@@ -51,11 +51,11 @@ def main(arguments: Sequence[str]) -> int:
             thing_ids = fill(program, organisation_id, parsed.rows)
             documents = make_documents(parsed.passages)
             store_documents(program, organisation_id, documents)
-            _wait_indexed(parsed, program)
+            program.wait_indexed()
         write_points(program.installation.settings.data_dir / "qdrant", organisation_id, documents)
         _say("later start")
         with running_program(env) as program, running_floor() as bare:
-            _wait_indexed(parsed, program)
+            program.wait_indexed()
             search = _measure_search(program, key) if parsed.passages else None
             floor, rows = measure(parsed, program, bare, api_cases(key, thing_ids))
             results = Results(
@@ -109,12 +109,6 @@ def _measure_once(
     measured = send(Load(port, requests, parsed.connections, parsed.seconds, min(WARM_SECONDS, parsed.seconds)))
     _refuse_failures(name, measured)
     return Round(measured, (cpu_seconds(process) - before) * 1000 / measured.answers)
-
-
-def _wait_indexed(parsed: argparse.Namespace, program: RunningProgram) -> None:
-    """Indexing takes a processor for itself; a trial of a few rounds may do without waiting for it."""
-    if parsed.passages:
-        program.wait_indexed()
 
 
 def _measure_search(program: RunningProgram, key: str) -> SearchRounds:

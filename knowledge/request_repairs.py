@@ -16,6 +16,7 @@ from typing import Any, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from ontology.errors import Flaw
+from ontology.nearest_names import find_nearest_names
 
 DEPTH_MAX = 12
 STEPS_MAX = 100
@@ -105,17 +106,9 @@ def write_curl(request: SentRequest) -> str:
     return " \\\n  ".join(lines)
 
 
-def find_nearest(name: str, known: Sequence[str]) -> str | None:
-    """The known name that was probably meant: equal but for case and separators, or else similar."""
-    plain = {_plain(one): one for one in reversed(known)}
-    if (found := plain.get(_plain(name))) is not None:
-        return found
-    close = get_close_matches(_plain(name), list(plain), n=1, cutoff=SIMILARITY_MIN)
-    return plain[close[0]] if close else None
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]", "", name).lower()
+def _find_nearest(name: str, known: Sequence[str]) -> str | None:
+    """The known name that was probably meant."""
+    return next(iter(find_nearest_names(name, known, 1)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +185,7 @@ class _Mending:
             if name in known or (name.partition(".")[0] in known and "." in name):
                 continue
             free = [one for one in known if one not in self.request["query"]]
-            self._rename_or_remove("/query", name, find_nearest(name, free))
+            self._rename_or_remove("/query", name, _find_nearest(name, free))
         for name, parameter in known.items():
             pointer = f"/query/{_escape(name)}"
             schema = self._resolve(_mapping(parameter.get("schema")))
@@ -267,7 +260,7 @@ class _Mending:
             for name in [name for name in value if name not in fields]:
                 missing = [one for one in fields if one not in value]
                 wanted = [one for one in missing if one in required]
-                meant = find_nearest(name, wanted) or find_nearest(name, missing)
+                meant = _find_nearest(name, wanted) or _find_nearest(name, missing)
                 self._rename_or_remove(pointer, name, meant)
         for name in required:
             if name not in value:
@@ -297,13 +290,18 @@ class _Mending:
         if pointer is None or any(_touches(step, pointer) for step in self.patch):
             return
         value, said = self._at(pointer), f"{flaw.message} {flaw.fix}".lower()
-        meant = _QUOTED.search(flaw.fix)
+        quoted = _QUOTED.search(flaw.fix)
+        meant = next(iter(flaw.did_you_mean), quoted[1] if quoted else None)
         if value is _NOTHING:
             if "required" in said or "missing" in said:
                 kind = next((kind for word, kind in _TYPE_WORDS.items() if word in said), "string")
                 self._change("add", pointer, _EMPTY[kind])
-        elif isinstance(value, str) and meant and ("did you mean" in said or "use one of" in said):
-            self._change("replace", pointer, meant[1])
+        elif "is not known here" in said:
+            parent, _, name = pointer.rpartition("/")
+            free = [one for one in flaw.did_you_mean if self._at(f"{parent}/{_escape(one)}") is _NOTHING]
+            self._rename_or_remove(parent, _steps(f"/{name}")[0], next(iter(free), None))
+        elif isinstance(value, str) and meant and (flaw.did_you_mean or "did you mean" in said or "use one of" in said):
+            self._change("replace", pointer, meant)
         elif (kind := next((kind for word, kind in _TYPE_WORDS.items() if word in said), None)) is not None and (
             (converted := _convert(value, {"type": kind})) is not _NOTHING and converted != value
         ):
@@ -386,7 +384,7 @@ class _Mending:
 
     def _nearest_value(self, value: Any, allowed: Sequence[Any], example: Any) -> Any:
         texts = [one for one in allowed if isinstance(one, str)]
-        if isinstance(value, str) and (found := find_nearest(value, texts)) is not None:
+        if isinstance(value, str) and (found := _find_nearest(value, texts)) is not None:
             return found
         return example if example is not _NOTHING and example in allowed else allowed[0]
 

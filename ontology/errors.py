@@ -14,20 +14,26 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """One thing wrong with a request: where (`body.name`, `query.limit`), what, and how to mend it."""
+    """One thing wrong with a request: where (`body.name`, `query.limit`), what, and how to mend it.
+
+    `did_you_mean`: the valid names or values nearest to the one that was sent, the likeliest first; shown where there
+    are any.
+    """
 
     location: str
     message: str
     fix: str = ""
+    did_you_mean: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, str]:
-        return asdict(self)
+    def as_json(self) -> dict[str, Any]:
+        shown: dict[str, Any] = {"location": self.location, "message": self.message, "fix": self.fix}
+        return shown | ({"did_you_mean": list(self.did_you_mean)} if self.did_you_mean else {})
 
 
 class PortalError(Exception):

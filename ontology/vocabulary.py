@@ -5,12 +5,12 @@ checked, their types and closed enumerations are; a type takes properties the vo
 """
 
 import json
-from dataclasses import dataclass
-from difflib import get_close_matches
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from ontology.errors import Flaw, InvalidProperties, UnknownType
+from ontology.nearest_names import ask_back, find_nearest_names
 
 Properties = tuple[dict[str, Any], ...]
 _JSON_TYPES: dict[str, tuple[type, ...]] = {
@@ -122,9 +122,9 @@ EVENT_ALIASES: dict[str, str] = _FACTS["eventAliases"]
 
 def unknown_type(location: str, name: str, known: dict[str, Any]) -> UnknownType:
     """The refusal of a type that does not exist, with the nearest ones that do."""
-    near = get_close_matches(name, known, n=3, cutoff=0.5)
-    fix = f"did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else "GET /v1/ontology lists all types"
-    return UnknownType(f"`{name[:80]}` is not a known type.", flaws=[Flaw(location, "unknown type", fix)])
+    near = find_nearest_names(name, tuple(known))
+    fix = ask_back(near) if near else "GET /v1/ontology lists all types"
+    return UnknownType(f"`{name[:80]}` is not a known type.", flaws=[Flaw(location, "unknown type", fix, near)])
 
 
 def get_thing_type(name: str, location: str = "body.type") -> ThingType:
@@ -170,7 +170,9 @@ def _find_flaws(declared: Properties, given: dict[str, Any], location: str) -> l
         if expected is not None and (not isinstance(value, expected) or _is_boolean_number(value, rule["type"])):
             flaws.append(Flaw(place, f"must be of type {rule['type']}", f"send a JSON {rule['type']}"))
         elif "enum" in rule and value not in rule["enum"]:
-            flaws.append(Flaw(place, "is not one of the allowed values", f"use one of {', '.join(rule['enum'])}"))
+            near = find_nearest_names(value, rule["enum"]) if isinstance(value, str) else ()
+            fix = f"use one of {', '.join(rule['enum'])}"
+            flaws.append(Flaw(place, "is not one of the allowed values", fix, near))
         elif isinstance(value, list):
             flaws.extend(_find_item_flaws(rule, cast("list[Any]", value), place))
         elif isinstance(value, dict) and "fields" in rule:
@@ -188,7 +190,7 @@ def _find_item_flaws(rule: dict[str, Any], values: list[Any], place: str) -> lis
             flaws.append(Flaw(f"{place}[{index}]", f"must be of type {items}", f"send a JSON {items}"))
         else:
             flaws.extend(_find_flaws((item | {"name": str(index)},), {str(index): value}, place))
-    return [Flaw(_as_index(flaw.location, place), flaw.message, flaw.fix) for flaw in flaws]
+    return [replace(flaw, location=_as_index(flaw.location, place)) for flaw in flaws]
 
 
 def _as_index(location: str, place: str) -> str:

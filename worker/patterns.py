@@ -4,14 +4,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ontology.database import open_duty
 from ontology.records import utc_now
-from ontology.usage_patterns import CALLS_PER_BATCH, DUTY, mine_calls, share_patterns
+from ontology.usage_patterns import DUTY, mine_calls, share_patterns
 
 
 async def learn_patterns(engine: AsyncEngine) -> int:
-    """Count one batch of new calls; how many there were if there may be more, else 0."""
+    """Count one batch of new calls; how many there were."""
     async with open_duty(engine, DUTY) as session:
-        counted = await mine_calls(session, utc_now())
-    return counted if counted == CALLS_PER_BATCH else 0
+        return await mine_calls(session, utc_now())
 
 
 async def share_learnt(engine: AsyncEngine) -> int:

@@ -12,7 +12,7 @@ from litestar.response import Redirect
 from pydantic import ValidationError
 
 from api.events import EventsQuery
-from api.parameters import describe_flaws
+from api.flaws import describe_flaws
 from api.streams import StreamedAnswer
 from api.tails import SECONDS_MAX, frame_event
 from ontology.accounts import digest_token, find_session
@@ -167,7 +167,7 @@ def _read_filter(values: dict[str, str], now: datetime) -> EventFilter:
 
 
 def _describe(refusal: ValidationError | PortalError) -> dict[str, str]:
-    flaws = describe_flaws(refusal, "query") if isinstance(refusal, ValidationError) else refusal.flaws
+    flaws = describe_flaws(refusal, "query", EventsQuery) if isinstance(refusal, ValidationError) else refusal.flaws
     return {flaw.location.removeprefix("query."): f"This {flaw.message}." for flaw in flaws} or {"": str(refusal)}
 
 
