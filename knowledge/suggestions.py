@@ -17,12 +17,12 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from knowledge.client import KnowledgeClient
 from knowledge.completion import Completer, Parameter
 from knowledge.next_operations import NextOperation, Source, predict_next
-from knowledge.request_repairs import find_nearest
 from knowledge.search import Hit, search
 from ontology.actors import PLATFORM_ORG_ID, Actor
 from ontology.documents import get_document
 from ontology.errors import Flaw, InvalidRequest, SearchUnavailable
 from ontology.knowledge_items import DocumentKind, KnowledgeItem
+from ontology.nearest_names import ask_back, find_nearest_names
 from ontology.records import Record
 from ontology.usage_patterns import Operations, count_followers, extend, find_last_operations
 
@@ -49,12 +49,16 @@ class Suggestions(Record):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """For what to suggest: a task, or the last operations; with neither, what the key itself called last."""
+    """For what to suggest: a task, or the last operations; with neither, what the key itself called last.
+
+    Unless `completed`, parameters are left out.
+    """
 
     task: str | None = None
     context: Sequence[str] | None = None
     specification_id: UUID | None = None
     limit: int = LIMIT_DEFAULT
+    completed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ async def suggest(
     if wanted.specification_id is not None:
         specification = await get_document(session, actor, wanted.specification_id)
     suggester = _Suggester(session, actor, client, specification, wanted.limit)
-    completer = Completer(session, actor, openapi if specification is None else {}, now)
+    completer = Completer(session, actor, openapi, now) if wanted.completed else None
     if wanted.task is not None:
         return Suggestions(context=[], data=await suggester.for_task(wanted.task, completer))
     endpoints = list_endpoints(openapi) if specification is None else await _list_entries(session, actor, specification)
@@ -128,9 +132,9 @@ def read_context(endpoints: Sequence[Endpoint], names: Sequence[str]) -> Operati
     for place, name in enumerate(names):
         found = by_name.get(name) or next((each for each in endpoints if _fits(each.route, name)), None)
         if found is None:
-            near = find_nearest(name, [endpoint.operation_id for endpoint in endpoints])
-            fix = f"did you mean `{near}`?" if near else "send an `operationId`, or a method with a path"
-            flaws.append(Flaw(f"body.context[{place}]", "is no operation of this API", fix))
+            near = find_nearest_names(name, [endpoint.operation_id for endpoint in endpoints])
+            fix = ask_back(near) if near else "send an `operationId`, or a method with a path"
+            flaws.append(Flaw(f"body.context[{place}]", "is no operation of this API", fix, near))
         else:
             recent = extend(recent, found.route)
     if flaws:
@@ -163,11 +167,13 @@ class _Suggester:
         self._specification = specification
         self._limit = limit
 
-    async def for_task(self, task: str, completer: Completer) -> list[Suggestion]:
+    async def for_task(self, task: str, completer: Completer | None) -> list[Suggestion]:
         found = await self._search(task)
         return [await self._suggest(hit, row, Source.MEANING, (), completer) for hit, row in found[: self._limit]]
 
-    async def after(self, recent: Operations, known: Mapping[str, Endpoint], completer: Completer) -> list[Suggestion]:
+    async def after(
+        self, recent: Operations, known: Mapping[str, Endpoint], completer: Completer | None
+    ) -> list[Suggestion]:
         """What patterns say, and where they have too little to say, what is near in meaning."""
         allowed = {
             route: endpoint
@@ -194,7 +200,7 @@ class _Suggester:
         return made
 
     async def _from_patterns(
-        self, predicted: Sequence[NextOperation], known: Mapping[str, Endpoint], completer: Completer
+        self, predicted: Sequence[NextOperation], known: Mapping[str, Endpoint], completer: Completer | None
     ) -> list[Suggestion]:
         item = KnowledgeItem
         names = [known[each.operation].operation_id for each in predicted]
@@ -233,11 +239,12 @@ class _Suggester:
         return [(hit, rows[hit.document_id]) for hit in hits if hit.document_id in rows]
 
     async def _suggest(
-        self, hit: Hit, row: KnowledgeItem, source: Source, after: Sequence[str], completer: Completer
+        self, hit: Hit, row: KnowledgeItem, source: Source, after: Sequence[str], completer: Completer | None
     ) -> Suggestion:
-        if row.org_id == PLATFORM_ORG_ID:
+        parameters: list[Parameter] = []
+        if completer is not None and row.org_id == PLATFORM_ORG_ID:
             parameters = await completer.list_parameters(hit.method or "", hit.path or "")
-        else:
+        elif completer is not None:
             parameters = _name_parameters(row)
         return Suggestion(**dict(hit), source=source, after=list(after), parameters=parameters)
 
