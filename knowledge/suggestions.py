@@ -189,7 +189,7 @@ class _Suggester:
             there = {suggestion.operation_id for suggestion in made} | {known[route].operation_id for route in recent}
             said = ". ".join(known[route].summary for route in reversed(recent) if route in known)
             try:
-                near = await self._search(said)
+                near = await self._search(said, besides=len(there))
             except SearchUnavailable:
                 if not made:
                     raise
@@ -219,15 +219,18 @@ class _Suggester:
                 made.append(await self._suggest(hit, row, each.source, after, completer))
         return made
 
-    async def _search(self, words: str) -> list[tuple[Hit, KnowledgeItem]]:
-        """Endpoints by meaning with their rows; of the specification only, if there is one."""
+    async def _search(self, words: str, besides: int = 0) -> list[tuple[Hit, KnowledgeItem]]:
+        """Endpoints by meaning with their rows; of the specification only, if there is one.
+
+        As many as are wanted `besides` some that may be among them.
+        """
         specification = self._specification
         hits = await search(
             self._session,
             self._actor,
             self._client,
             words,
-            limit=self._limit if specification is None else CANDIDATES,
+            limit=self._limit + besides if specification is None else CANDIDATES,
             kinds=[DocumentKind.ENDPOINT],
             group_id=specification.group_id if specification else None,
         )

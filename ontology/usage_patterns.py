@@ -20,7 +20,7 @@ from sqlmodel import Field, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
 
-from ontology.actors import PLATFORM_ORG_ID, Actor
+from ontology.actors import PLATFORM_ORG_ID, Actor, platform_actor
 from ontology.database import run_sql
 from ontology.events import ID_AFTER, REQUEST_EVENT, EventFilter, LoggedRequest, select_events
 from ontology.ids import first_id, moment_of
@@ -121,6 +121,17 @@ async def count_followers(session: AsyncSession, actor: Actor, recent: Operation
     )
     found: Sequence[Any] = (await run_sql(session, query)).all()
     return [Follower(tuple(after), operation, int(times), own) for after, operation, times, own in found]
+
+
+async def list_shared(session: AsyncSession, operations_min: int, *, limit: int) -> list[Operations]:
+    """What is shared, of some length, with the operation that came last; what most organisations show first."""
+    row, actor = UsagePattern, platform_actor()
+    query = row.visible_to(actor).where(
+        col(row.org_id) == PLATFORM_ORG_ID, func.cardinality(col(row.after)) >= operations_min - 1
+    )
+    query = query.order_by(col(row.times).desc(), col(row.after), col(row.operation)).limit(limit)
+    found: Sequence[Any] = (await run_sql(session, query.with_only_columns(col(row.after), col(row.operation)))).all()
+    return [(*after, operation) for after, operation in found]
 
 
 async def find_last_operations(session: AsyncSession, actor: Actor, now: datetime) -> Operations:

