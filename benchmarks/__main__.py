@@ -1,15 +1,14 @@
 """`python -m benchmarks`: start the program, measure it, write the results."""
 
 import argparse
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.cases import Case, api_cases, floor_requests, request, search_requests
+from benchmarks.client import run_client
 from benchmarks.load import Load, Measured
 from benchmarks.passages import make_documents, write_points
 from benchmarks.percentiles import Latencies
@@ -135,15 +134,7 @@ def _measure_search(program: RunningProgram, key: str) -> SearchRounds:
 
 def send(load: Load) -> Measured:
     """Send a load from a process of its own."""
-    finished = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load"],
-        input=json.dumps(asdict(load)),
-        cwd=PROJECT_DIR,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    found = json.loads(finished.stdout)
+    found = run_client("benchmarks.load", load)
     return Measured(**(found | {"latencies": Latencies(**found["latencies"])}))
 
 

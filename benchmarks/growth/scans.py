@@ -23,7 +23,7 @@ def count_scans(program: RunningProgram) -> Scans:
     sleep(REPORTED_SECONDS)
     with program.owner_connection() as connection:
         tables = connection.execute(
-            "SELECT relname, seq_scan FROM pg_stat_user_tables JOIN pg_class ON pg_class.oid = relid "
+            "SELECT pg_class.relname, seq_scan FROM pg_stat_user_tables JOIN pg_class ON pg_class.oid = relid "
             "WHERE reltuples >= %s",
             [LARGE_ROWS],
         ).fetchall()

@@ -6,7 +6,6 @@ request was admitted over a limit, or refused while there was room.
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from urllib.request import Request, urlopen
 from redis import Redis
 
 from benchmarks.cases import request
+from benchmarks.client import run_client
 from benchmarks.limits.clients import Asked, Order
 from benchmarks.limits.rule import AdmissionLog, count_false_refusals, count_over_admissions
 from benchmarks.program import (
@@ -168,15 +168,7 @@ def _make_key(program: RunningProgram, key: str, limit: int) -> dict[str, Any]:
 
 
 def _send(order: Order) -> Asked:
-    finished = subprocess.run(
-        [sys.executable, "-m", "benchmarks.limits.clients"],
-        input=json.dumps(asdict(order)),
-        cwd=PROJECT_DIR,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return Asked(**json.loads(finished.stdout))
+    return Asked(**run_client("benchmarks.limits.clients", order))
 
 
 @contextmanager

@@ -5,8 +5,6 @@ event, and every answered request has to be in the log. The exit status is 1 whe
 """
 
 import argparse
-import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.cases import api_cases
+from benchmarks.client import run_client
 from benchmarks.percentiles import Latencies
 from benchmarks.program import (
     RunningProgram,
@@ -118,15 +117,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _send(stream: Stream) -> Streamed:
     """Send a stream from a process of its own."""
-    finished = subprocess.run(
-        [sys.executable, "-m", "benchmarks.steady.stream"],
-        input=json.dumps(asdict(stream)),
-        cwd=PROJECT_DIR,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    found = json.loads(finished.stdout)
+    found = run_client("benchmarks.steady.stream", stream)
     return Streamed(**(found | {"latencies": Latencies(**found["latencies"])}))
 
 
