@@ -5,8 +5,8 @@ A worker of the version before does not know the tables; the first of this versi
 
 from alembic import op
 
-revision = "2026_11_27_0930_learn_patterns"
-down_revision = "2026_11_27_0700_count_usage"
+revision = "2026_11_27_1020_learn_patterns"
+down_revision = "2026_11_27_0930_switch_features"
 branch_labels = None
 depends_on = None
 
