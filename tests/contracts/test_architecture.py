@@ -58,6 +58,7 @@ WITHOUT_ACTOR = {
     "ontology.thing_batches._store": "the connections of things that were found within reach",
     "ontology.knowledge_items.list_chunks": "passages of a document that was found within reach",
     "ontology.knowledge_items.claim_pending": "duty `indexing`",
+    "ontology.knowledge_items.is_any_pending": "duty `indexing`",
     "ontology.request_log._STORE_ROWS": "duty `request_log`",
     "ontology.retention._ORGANISATIONS": "duty `retention`",
     "ontology.retention._DELETE": "duty `retention`",
