@@ -233,7 +233,6 @@ FIELDS: dict[str, str] = {
             "method": "Its HTTP method.",
             "path": "Its path.",
             "operationId": "The operation.",
-            "source": "`own` calls within reach, `others` (at least five organisations), or `meaning`.",
             "after": "The last operations that it was seen to follow; empty if only its popularity counts.",
             "parameters": "What it takes, required ones first.",
         }.items()

@@ -15,7 +15,7 @@ from ontology.usage_patterns import Follower, Operations
 
 
 class Source(StrEnum):
-    """From what a suggestion comes: calls within reach, other organisations' calls, or the meaning of words."""
+    """Where it comes from: `own` calls within reach, those of `others` (five organisations at least), or `meaning`."""
 
     OWN = "own"
     OTHERS = "others"
