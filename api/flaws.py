@@ -17,6 +17,38 @@ ASKED_ITEMS_MAX = 100
 # The error types of enumerations and literals; their context tells the values as `'asc' or 'desc'`.
 _CHOICES = ("enum", "literal_error")
 _CHOICE = re.compile(r"'([^']*)'")
+# By error type of pydantic: what is wrong, and what to do. `{…}` is filled from the error's context.
+_A_STRING = ("must be a string", "send text in quotes")
+_A_WHOLE_NUMBER = ("must be a whole number", "send a number without a fraction")
+_A_NUMBER = ("must be a number", "send a number, without quotes in JSON")
+_A_TRUTH = ("must be true or false", "send `true` or `false`")
+_AN_OBJECT = ("must be an object", "send a JSON object, in braces")
+_A_LIST = ("must be a list", "send a JSON list, in brackets")
+_WORDS = {
+    "extra_forbidden": ("is not known here", "remove it or correct its name"),
+    "missing": ("is required", "add it"),
+    "string_type": _A_STRING,
+    "string_too_short": ("must have at least {min_length} character{s}", "send more text"),
+    "string_too_long": ("must have at most {max_length} characters", "shorten it"),
+    "int_type": _A_WHOLE_NUMBER,
+    "int_parsing": _A_WHOLE_NUMBER,
+    "int_from_float": _A_WHOLE_NUMBER,
+    "float_type": _A_NUMBER,
+    "float_parsing": _A_NUMBER,
+    "finite_number": _A_NUMBER,
+    "bool_type": _A_TRUTH,
+    "bool_parsing": _A_TRUTH,
+    "dict_type": _AN_OBJECT,
+    "model_type": _AN_OBJECT,
+    "model_attributes_type": _AN_OBJECT,
+    "list_type": _A_LIST,
+    "too_short": ("must have at least {min_length} item{s}", "add what is missing"),
+    "too_long": ("must have at most {max_length} items", "send fewer, or in several requests"),
+    "greater_than_equal": ("must be at least {ge}", "send {ge} or more"),
+    "greater_than": ("must be more than {gt}", "send more than {gt}"),
+    "less_than_equal": ("must be at most {le}", "send {le} or less"),
+    "less_than": ("must be less than {lt}", "send less than {lt}"),
+}
 
 
 def describe_flaws(
@@ -55,12 +87,18 @@ def _find_near(item: Any, model: type[BaseModel], path: Sequence[str | int]) -> 
 
 def _describe(item: Any) -> tuple[str, str]:
     """What is wrong, and what to do."""
-    if item["type"] == "extra_forbidden":
-        return "is not known here", "remove it or correct its name"
-    if item["type"] == "missing":
-        return "is required", "add it"
+    context: dict[str, Any] = item.get("ctx", {})
+    if words := _WORDS.get(item["type"]):
+        filled = context | {"s": "" if context.get("min_length") == 1 else "s"}
+        return words[0].format_map(filled), words[1].format_map(filled)
+    if item["type"] in _CHOICES:
+        return f"must be {_quote_choices(context['expected'])}", "send one of these"
     message: str = item["msg"].removeprefix("Value error, ")
     return message[:1].lower() + message[1:], "send a value that fits"
+
+
+def _quote_choices(expected: str) -> str:
+    return _CHOICE.sub(r"`\1`", expected)
 
 
 def _name_place(where: str, path: Sequence[str | int]) -> str:

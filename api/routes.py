@@ -25,6 +25,7 @@ from api import (
     ontology_types,
     organisation,
     people,
+    suggesting,
     troubleshooting,
     usage,
 )
@@ -52,6 +53,7 @@ operation_handlers: list[HTTPRouteHandler] = [
     *documents.handlers,
     *asking.handlers,
     *troubleshooting.handlers,
+    *suggesting.handlers,
     *api_keys.handlers,
     *applications.handlers,
     *leaks.handlers,

@@ -3,6 +3,7 @@
 import re
 import secrets
 from typing import Annotated, Any, ClassVar
+from unicodedata import combining, normalize
 from uuid import UUID
 
 from pydantic import Field as PydanticField
@@ -113,8 +114,9 @@ class GroupUpdate(Input):
 
 
 def make_slug(name: str) -> str:
-    """A slug from a name, with a random end so that two groups of one name get two slugs."""
-    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60].strip("-")
+    """A slug from a name, accents taken off, with a random end so that two groups of one name get two slugs."""
+    letters = (letter for letter in normalize("NFKD", name.casefold()) if not combining(letter))
+    words = re.sub(r"[^a-z0-9]+", "-", "".join(letters)).strip("-")[:60].strip("-")
     return f"{words or 'group'}-{secrets.token_hex(3)}"
 
 

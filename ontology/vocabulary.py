@@ -136,10 +136,15 @@ ROLE_FACTS: list[dict[str, Any]] = _FACTS["roles"]
 EVENT_ALIASES: dict[str, str] = _FACTS["eventAliases"]
 
 
+# So many types are few enough to be named in a refusal.
+NAMED_MAX = 10
+
+
 def unknown_type(location: str, name: str, known: dict[str, Any]) -> UnknownType:
     """The refusal of a type that does not exist, with the nearest ones that do."""
     near = find_nearest_names(name, tuple(known))
-    fix = ask_back(near) if near else "GET /v1/ontology lists all types"
+    few = f"send one of {', '.join(f'`{type_name}`' for type_name in known)}" if len(known) <= NAMED_MAX else ""
+    fix = ask_back(near) if near else few or "GET /v1/ontology lists all types"
     return UnknownType(f"`{name[:80]}` is not a known type.", flaws=[Flaw(location, "unknown type", fix, near)])
 
 
