@@ -7,7 +7,7 @@ the month; in `usage_days` they are not.
 from alembic import op
 
 revision = "2026_11_27_1030_sum_usage_by_key"
-down_revision = "2026_11_27_0930_switch_features"
+down_revision = "2026_11_27_1020_learn_patterns"
 branch_labels = None
 depends_on = None
 
