@@ -12,6 +12,7 @@ from ontology.groups import get_group
 from ontology.ids import GroupId
 from ontology.records import WHOLE, Input
 from ontology.scopes import Scope
+from ontology.search_log import Source
 
 _TAG = "Knowledge"
 Kind = Literal["page", "error", "endpoint", "pattern"]
@@ -55,6 +56,9 @@ async def search_knowledge(call: Call[SearchRequest, NoQuery]) -> dict[str, Any]
         limit=body.limit,
         kinds=body.kinds,
         group_id=body.group_id,
+    )
+    call.services.searches.note_search(
+        call.actor, Source.API, body.query, hits, kinds=body.kinds, group_id=body.group_id
     )
     return {"data": [hit.as_json() for hit in hits]}
 

@@ -24,6 +24,7 @@ from api import (
     ontology_types,
     organisation,
     people,
+    searches,
     troubleshooting,
     usage,
 )
@@ -47,6 +48,7 @@ operation_handlers: list[HTTPRouteHandler] = [
     *events.handlers,
     *knowledge.handlers,
     *documents.handlers,
+    *searches.handlers,
     *asking.handlers,
     *troubleshooting.handlers,
     *api_keys.handlers,

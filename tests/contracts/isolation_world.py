@@ -217,6 +217,7 @@ async def _furnish(program: Program, owner: Caller, group: str, relation: str, w
         "/v1/people/invitations", email=f"invited-{word}@example.com", role="customer", groupId=group
     )
     found.add("invitation", invited["_id"])
+    assert (await key.post("/v1/knowledge/search", {"query": word})).status_code == 200
     called = await key.get("/v1/whoami", headers={"User-Agent": word})
     found.add("request", called.headers["x-request-id"])
     rotated = await owner.make(f"/v1/api-keys/{key.key_id}/rotation", graceHours=24)

@@ -61,6 +61,8 @@ WITHOUT_ACTOR = {
     "ontology.request_log._STORE_ROWS": "duty `request_log`",
     "ontology.retention._ORGANISATIONS": "duty `retention`",
     "ontology.retention._DELETE": "duty `retention`",
+    "ontology.retention._DELETE_SEARCHES": "duty `retention`",
+    "ontology.search_log._STORE": "duty `search_log`",
     "ontology.records.reach": "the door itself",
 }
 STARTERS = {"select", "select_columns", "update", "delete", "insert", "exists", "get", "get_one"}
