@@ -234,6 +234,8 @@ FIELDS: dict[str, str] = {
     "SearchRequest.limit": "Hits at most.",
     "SearchRequest.kinds": "Only hits of these kinds; all if empty.",
     "SearchRequest.groupId": "Only documents of this group and those below it.",
+    "SearchRequest.labels": "Only documents that carry each of these labels.",
+    "SearchRequest.groupBy": "Whether a hit is a document with its best passage, or a passage.",
     "TypeDescription.name": "The type's name.",
     "TypeDescription.dimension": "things, connections or events.",
     "TypeDescription.category": "What it is filed under.",

@@ -60,9 +60,10 @@ class SearchLog:
         *,
         kinds: Sequence[str] = (),
         group_id: UUID | None = None,
+        labels: Sequence[str] = (),
     ) -> UUID:
         """Have a search stored soon; its id, by which it can be told which hit was opened."""
-        scope = SearchScope(actor.org_id, actor.group_id, actor.ancestor_ids, within=group_id)
+        scope = SearchScope(actor.org_id, actor.group_id, actor.ancestor_ids, within=group_id, labels=tuple(labels))
         score = hits[0].score if hits else None
         entry = _describe(actor, Purpose.SEARCH, source, query, tuple(kinds), len(hits), score, found=bool(hits))
         self._note(_Noted(entry, SearchRequest(query, scope, tuple(kinds), 1) if hits else None))

@@ -30,7 +30,7 @@ from ontology.records import Moment, Record, TenantRow, Timestamp, utc_now
 
 QUERY_LENGTH_MAX = 500
 HITS_MAX = 50
-TERMS_MAX = 200
+TERMS_MAX = 1_000
 HIDDEN = "***"
 # Credentials of others by their usual forms: what follows their name, JSON Web Tokens, well-known prefixes.
 _SECRET = re.compile(
@@ -167,7 +167,7 @@ async def list_searches(
 
 
 async def list_search_terms(
-    session: AsyncSession, actor: Actor, wanted: SearchFilter, *, limit: int = TERMS_MAX
+    session: AsyncSession, actor: Actor, wanted: SearchFilter, *, limit: int
 ) -> list[SearchTerms]:
     """Searches in the same words as one: what was found nothing for most often first, then what was searched most.
 

@@ -29,6 +29,7 @@ PORTAL_PATHS = {
     "/keys",
     "/members",
     "/documents",
+    "/searches",
     "/troubleshoot",
     "/join",
     "/start",

@@ -88,4 +88,4 @@ def test_the_program_cannot_forget_whatever_it_states(settings: Settings, table:
     with psycopg.connect(settings.database_url) as connection:
         connection.execute("SELECT set_config('app.duty', %s, false)", [duty])
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            connection.execute(f"DELETE FROM {table}")
+            connection.execute(f"DELETE FROM {table}".encode())
