@@ -12,6 +12,7 @@ from api.parameters import DryRunQuery
 from api.problems import describe_problem
 from ontology.errors import (
     Conflict,
+    FeatureDisabled,
     GroupArchived,
     InvalidProperties,
     InvalidRequest,
@@ -84,7 +85,16 @@ class EntityBatchResult(BaseModel):
     query=DryRunQuery,
     body=EntityBatch,
     answer=EntityBatchResult,
-    errors=(NotFound, GroupArchived, QuotaExceeded, UnknownType, ManagedType, InvalidProperties, Conflict),
+    errors=(
+        NotFound,
+        GroupArchived,
+        QuotaExceeded,
+        UnknownType,
+        ManagedType,
+        FeatureDisabled,
+        InvalidProperties,
+        Conflict,
+    ),
     body_example=examples.ENTITY_BATCH,
     answer_example=examples.ENTITY_BATCH_RESULT,
 )

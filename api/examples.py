@@ -24,6 +24,18 @@ WHOAMI: dict[str, Any] = {
     },
     "actor": {"_id": ACCOUNT, "type": "service_account"},
 }
+FEATURES: dict[str, Any] = {
+    "features": {
+        "workflow": False,
+        "blog": False,
+        "courses": False,
+        "portfolio": False,
+        "shop": True,
+        "community": False,
+        "tokens": False,
+        "contact": False,
+    }
+}
 GROUP_CREATE: dict[str, Any] = {"name": "Evening school", "type": "business"}
 GROUP_ROW: dict[str, Any] = {
     "_id": GROUP,
@@ -401,6 +413,8 @@ TYPE: dict[str, Any] = {
     "category": "core_composition",
     "summary": "Short text",
     "policy": "generic",
+    "feature": None,
+    "enabled": True,
     "schema": {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "note",

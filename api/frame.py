@@ -114,7 +114,8 @@ class Frame:
             headers: Headers = scope["state"]["headers"]
             actor = await self._services.authenticator.identify(headers.first(b"authorization"), watch.status)
         if actor is None:
-            _log.info("refused %s %s %s", watch.status, scope["method"], redact_keys(scope["path"])[:200])
+            if watch.status >= 400:  # a pre-flight is nobody's and no refusal
+                _log.info("refused %s %s %s", watch.status, scope["method"], redact_keys(scope["path"])[:200])
             return
         await self._request_log.append(watch.describe(actor))
 

@@ -73,7 +73,7 @@ async def read_given(request: Request[Any, Any, Any], services: Services, about:
         body,
         _read_intent(headers, about, scope, raw),
         _read_preconditions(headers) if about.conditional else _NO_PRECONDITIONS,
-        getattr(query, "dry_run", False),
+        about.can_run_dry and query.dry_run,
     )
 
 

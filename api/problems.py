@@ -10,6 +10,7 @@ from litestar.exceptions import HTTPException
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from api.head_requests import list_methods
 from api.logging import get_logger
 from ontology.errors import (
     Flaw,
@@ -104,7 +105,8 @@ def answer_problem(request: Request[Any, Any, Any], error: Exception) -> Respons
     request_id: str = state.get("request_id", "")
     headers = problem_headers(refusal)
     if isinstance(error, HTTPException) and error.headers:
-        headers |= {name.lower(): value for name, value in error.headers.items() if name.lower() == "allow"}
+        allowed = next((value for name, value in error.headers.items() if name.lower() == "allow"), None)
+        headers |= {"allow": list_methods(allowed.split(", "))} if allowed else {}
     body = encode_problem(refusal, public_url=settings.public_url, request_id=request_id)
     media_type = headers.pop("content-type")
     return Response(body, status_code=refusal.status, headers=headers, media_type=media_type)

@@ -10,7 +10,7 @@ from api.field_descriptions import COMMON_FIELDS, FIELDS
 from api.operations import Operation
 from ontology.nearest_names import NEAREST_MAX
 from ontology.pagination import TOTAL_MAX
-from ontology.vocabulary import CONNECTION_TYPES, GROUP_TYPES, THING_TYPES
+from ontology.vocabulary import CONNECTION_TYPES, FEATURE_SETS, GROUP_TYPES, THING_TYPES
 
 _PROBLEM: dict[str, Any] = {
     "type": "object",
@@ -116,6 +116,7 @@ def _close_vocabulary(schemas: dict[str, Any]) -> None:
         schemas[name]["properties"]["type"]["enum"] = generic
     relations = [name for name, kind in CONNECTION_TYPES.items() if not kind.is_managed]
     schemas["ConnectionCreate"]["properties"]["relationshipType"]["enum"] = relations
+    schemas["FeaturesUpdate"]["properties"]["features"]["propertyNames"] = {"enum": list(FEATURE_SETS)}
     schemas["GroupCreate"]["properties"]["type"]["enum"] = list(GROUP_TYPES)
 
 

@@ -29,7 +29,7 @@ from knowledge.sources import read_platform
 from ontology.actors import PLATFORM_ORG_ID, platform_actor
 from ontology.database import open_duty, open_transaction
 from ontology.errors import PortalError
-from ontology.knowledge_items import DocumentFormat, KnowledgeItem, Visibility, claim_pending
+from ontology.knowledge_items import DocumentFormat, KnowledgeItem, Visibility, claim_pending, is_any_pending
 from ontology.records import GroupClosure, utc_now
 
 logger = logging.getLogger(__name__)
@@ -69,6 +69,8 @@ async def index_pending(
         SearchUnavailable: the knowledge process is away; the documents stay pending.
     """
     async with _duty(engine) as lock:
+        if not await is_any_pending(lock):
+            return 0
         if not (await lock.exec(select(func.pg_try_advisory_xact_lock(_INDEXER_LOCK)))).one():
             return 0
         sources, deleted = await _claim(engine, limit)

@@ -3,7 +3,7 @@
 400  InvalidJson, InvalidRequest, InvalidCursor, InvalidId
 401  MissingApiKey, InvalidApiKey, ExpiredApiKey, InvalidSignature
 403  InsufficientScope, QuotaExceeded, GroupArchived, PrivilegeEscalation, ManagedType, AddressNotAllowed,
-     OriginNotAllowed, SystemEvent
+     OriginNotAllowed, SystemEvent, FeatureDisabled
 404  NotFound            405  MethodNotAllowed            406  NotAcceptable
 409  Conflict, SlugTaken, DuplicateConnection, IdempotencyInFlight
 412  PreconditionFailed
@@ -167,6 +167,13 @@ class SystemEvent(PortalError):
     status = 403
     title = "Only the platform records this type of event"
     advice = "Record an event of a type whose `policy` is `custom_allowed` in `GET /v1/ontology`."
+
+
+class FeatureDisabled(PortalError):
+    code = "feature_disabled"
+    status = 403
+    title = "The type's feature set is switched off"
+    advice = "Have an administrator switch on the feature set named in `errors`, or use a type that everybody has."
 
 
 class NotFound(PortalError):

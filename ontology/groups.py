@@ -53,7 +53,7 @@ class GroupFields(TenantRow):
 
 
 class Group(GroupFields, table=True):
-    """A node of the tree. `handle`, `plan` and `custom_limits` are an organisation's, so only roots have them."""
+    """A node of the tree. Its last fields are an organisation's, so only roots have them."""
 
     __tablename__ = "groups"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (
@@ -66,6 +66,11 @@ class Group(GroupFields, table=True):
     handle: str | None = Field(default=None, sa_type=Text, exclude=True)
     plan: str | None = Field(default=None, sa_type=Text, exclude=True)
     custom_limits: dict[str, Any] | None = Field(default=None, sa_type=JSONB, exclude=True)
+    feature_sets: list[str] | None = Field(default=None, sa_type=JSONB, exclude=True)
+
+    @property
+    def features_on(self) -> frozenset[str]:
+        return frozenset(self.feature_sets or ())
 
 
 GroupName = Annotated[str, PydanticField(min_length=1, max_length=200, pattern=r"\S", examples=["Riverside Academy"])]

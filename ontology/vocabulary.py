@@ -1,7 +1,8 @@
 """The vocabulary: every thing, connection and event type, with its properties and who may write it.
 
 The facts are data (`vocabulary.json`); counts are computed from it, never typed. Presence of properties is not
-checked, their types and closed enumerations are; a type takes properties the vocabulary does not name.
+checked, their types and closed enumerations are; a type takes properties the vocabulary does not name. A type of a
+feature set is known to everybody, and written by organisations that have the set switched on.
 """
 
 import json
@@ -31,6 +32,7 @@ class ThingType:
     summary: str
     policy: str
     properties: Properties
+    feature: str | None
 
     @property
     def is_managed(self) -> bool:
@@ -54,6 +56,7 @@ class ConnectionType:
     sources: frozenset[str]
     targets: frozenset[str]
     properties: Properties
+    feature: str | None
 
     @property
     def is_managed(self) -> bool:
@@ -73,6 +76,7 @@ class EventType:
     policy: str
     required: tuple[str, ...]
     optional: tuple[str, ...]
+    feature: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,15 @@ class GroupType:
 _FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "vocabulary.json").read_text(encoding="utf-8"))
 
 THING_TYPES = {
-    t["name"]: ThingType(t["name"], t["category"], t["tier"], t["summary"], t["policy"], tuple(t["properties"]))
+    t["name"]: ThingType(
+        t["name"],
+        t["category"],
+        t["tier"],
+        t["summary"],
+        t["policy"],
+        tuple(t["properties"]),
+        t.get("feature"),
+    )
     for t in _FACTS["thingTypes"]
 }
 CONNECTION_TYPES = {
@@ -99,6 +111,7 @@ CONNECTION_TYPES = {
         frozenset(t["from"]),
         frozenset(t["to"]),
         tuple(t["properties"]),
+        t.get("feature"),
     )
     for t in _FACTS["connectionTypes"]
 }
@@ -111,9 +124,12 @@ EVENT_TYPES = {
         t["policy"],
         tuple(t["required"]),
         tuple(t["optional"]),
+        t.get("feature"),
     )
     for t in _FACTS["eventTypes"]
 }
+# Sets of types that an organisation switches on when it wants them; what belongs to none is always there.
+FEATURE_SETS: dict[str, str] = {t["name"]: t["summary"] for t in _FACTS["featureSets"]}
 GROUP_TYPES = {t["name"]: GroupType(t["name"], t["summary"], t["defaults"]) for t in _FACTS["groupTypes"]}
 GROUP_SETTINGS: Properties = tuple(_FACTS["groupSettings"])
 ROLE_FACTS: list[dict[str, Any]] = _FACTS["roles"]

@@ -15,7 +15,7 @@ from ontology.settings import Settings
 from worker.duties import Duty, keep_doing
 from worker.housekeeping import forget_expired
 from worker.indexing import IndexKeeper
-from worker.request_log import drain_request_log
+from worker.request_log import BATCH, drain_request_log
 
 HOUSEKEEPING_SECONDS = 600.0
 
@@ -29,7 +29,7 @@ async def main() -> None:
     knowledge = KnowledgeClient(Path(settings.knowledge_socket))
     keeper = IndexKeeper(engine, knowledge, Splitter(find_model(settings.embedding_model)))
     duties = (
-        Duty("request log", lambda: drain_request_log(engine, redis), rest_seconds=0.25),
+        Duty("request log", lambda: drain_request_log(engine, redis), rest_seconds=0.25, full_turn=BATCH),
         Duty("indexing", keeper.index, rest_seconds=0.3),
         Duty("housekeeping", lambda: forget_expired(engine), rest_seconds=HOUSEKEEPING_SECONDS),
     )

@@ -13,11 +13,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """Something to do again and again: `perform` tells how much it did, and rests only when that was nothing."""
+    """Something to do again and again: `perform` tells how much it did, and rests when that was less than a full turn.
+
+    What comes in steadily is then done in few large turns rather than in many small ones.
+    """
 
     name: str
     perform: Callable[[], Awaitable[int]]
     rest_seconds: float
+    full_turn: int = 1
 
 
 async def keep_doing(duty: Duty, stopping: asyncio.Event) -> None:
@@ -26,7 +30,7 @@ async def keep_doing(duty: Duty, stopping: asyncio.Event) -> None:
         pause = duty.rest_seconds
         try:
             done = await duty.perform()
-            pause = 0.0 if done else pause
+            pause = 0.0 if done >= duty.full_turn else pause
         except PortalError as refusal:
             _log.info("duty %s waits: %s", duty.name, refusal.title)
             pause = max(pause, FAILURE_PAUSE_SECONDS)

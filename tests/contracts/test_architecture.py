@@ -26,7 +26,7 @@ PACKAGES = ("ontology", "knowledge", "api", "worker", "portal")
 OPERATIONS = find_operations(operation_handlers)
 
 # Operations that any valid key may call.
-WITHOUT_SCOPE = {"whoami", "getOntology", "listTypes"}
+WITHOUT_SCOPE = {"whoami", "getOntology", "listTypes", "getFeatures"}
 
 # Statements on rows of tenants that do not begin at `visible_to` or `reach`, and why they need not: most have no actor
 # yet or none at all, and are bounded by what their transaction states.
