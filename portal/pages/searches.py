@@ -7,6 +7,7 @@ from typing import Any
 from litestar import Request, Response, get
 
 from ontology.database import open_transaction
+from ontology.plans import PLAN_LIMITS
 from ontology.records import utc_now
 from ontology.scopes import Scope
 from ontology.search_log import SearchFilter, SearchTerms, SearchTotals, count_searches, list_search_terms
@@ -39,7 +40,8 @@ class SearchesPage:
     everything: bool
     span: str
     may_write: bool
-    spans: tuple[tuple[str, str], ...] = tuple(SPANS.items())
+    spans: tuple[tuple[str, str], ...]
+    """Those that the plan keeps searches for."""
 
     @property
     def shown(self) -> str:
@@ -51,8 +53,10 @@ async def searches_page(request: Request[Any, Any, Any]) -> Response[str]:
     visitor = await read_visitor(request)
     actor = visitor.member_who_may(Scope.EVENTS_READ).actor
     everything = request.query_params.get("show") == "all"
+    kept_days = PLAN_LIMITS[actor.plan].log_retention_days
+    spans = tuple((days, text) for days, text in SPANS.items() if int(days) <= kept_days)
     span = request.query_params.get("days", SPAN_DEFAULT)
-    span = span if span in SPANS else SPAN_DEFAULT
+    span = span if span in dict(spans) else SPAN_DEFAULT
     since = utc_now() - timedelta(days=int(span))
     async with open_transaction(visitor.services.engine, actor) as session:
         totals = await count_searches(session, actor, SearchFilter(since=since))
@@ -65,6 +69,7 @@ async def searches_page(request: Request[Any, Any, Any]) -> Response[str]:
         everything=everything,
         span=span,
         may_write=Scope.KNOWLEDGE_WRITE in actor.scopes,
+        spans=spans,
     )
     return render("searches.html", visitor.site, page)
 
