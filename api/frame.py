@@ -237,7 +237,7 @@ def find_frame_flaw(scope: HttpScope) -> PortalError | None:
     headers: Headers = scope["state"]["headers"]
     if headers.count > HEADERS_MAX:
         return InvalidRequest(flaws=[Flaw("header", f"there are more than {HEADERS_MAX} headers", "send fewer")])
-    return _find_framing_flaw(headers, scope["http_version"])
+    return _find_framing_flaw(headers, scope["http_version"]) or _find_size_flaw(headers, scope["path"])
 
 
 def _find_framing_flaw(headers: Headers, http_version: str) -> PortalError | None:
@@ -251,7 +251,13 @@ def _find_framing_flaw(headers: Headers, http_version: str) -> PortalError | Non
     if len(encodings) > 1 or (encodings and lengths):
         flaw = Flaw("header.Transfer-Encoding", "contradicts another header", "send one way to tell the body's length")
         return InvalidRequest(flaws=[flaw])
-    if any(value.isdigit() and int(value) > BODY_BYTES_MAX for value in lengths):
+    return None
+
+
+def _find_size_flaw(headers: Headers, path: str) -> PortalError | None:
+    """A page that takes files says itself, as a page, what is too large for it."""
+    lengths = headers.all(b"content-length")
+    if path.startswith(API_PREFIX) and any(value.isdigit() and int(value) > BODY_BYTES_MAX for value in lengths):
         return PayloadTooLarge()
     return None
 

@@ -26,6 +26,7 @@ from api import (
     organisation,
     people,
     searches,
+    suggesting,
     troubleshooting,
     usage,
 )
@@ -54,6 +55,7 @@ operation_handlers: list[HTTPRouteHandler] = [
     *searches.handlers,
     *asking.handlers,
     *troubleshooting.handlers,
+    *suggesting.handlers,
     *api_keys.handlers,
     *applications.handlers,
     *leaks.handlers,

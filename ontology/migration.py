@@ -21,6 +21,7 @@ from ontology import (
     knowledge_items,
     search_log,
     usage,
+    usage_patterns,
 )
 from ontology.database import driver_url
 from ontology.records import metadata
@@ -28,7 +29,17 @@ from ontology.settings import Settings
 
 # Importing the modules above is what fills this.
 MODELS = metadata
-ROW_MODULES = (accounts, connection_rows, idempotency, invitations, key_secrets, knowledge_items, search_log, usage)
+ROW_MODULES = (
+    accounts,
+    connection_rows,
+    idempotency,
+    invitations,
+    key_secrets,
+    knowledge_items,
+    search_log,
+    usage,
+    usage_patterns,
+)
 _LOCK = 6_617_346_001
 _MONTHS_AHEAD = 13
 # What happened stays as it is; of a search, it is known only later which hit was opened.

@@ -15,6 +15,7 @@ from portal.rendering import render
 from portal.sessions import ForgedForm, NotSignedIn, read_visitor
 
 PROGRAM_PATHS = ("/v1", "/health", "/openapi.json", "/explorer-key")
+FORM_PAGES = ("/keys", "/members", "/documents", "/troubleshoot")
 FORGED = "The form is too old or was not sent from this site. Go back, load the page again and send it once more."
 
 
@@ -51,7 +52,9 @@ def _lead_to_sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
     """To the form, and from there back to the page one wanted, or to that of the form one sent."""
     path = request.url.path
     if request.method != "GET":
-        path = "/keys" if path.startswith("/keys") else "/start"
+        path = next((page for page in FORM_PAGES if path.startswith(page)), "/start")
+    elif request.url.query:
+        path = f"{path}?{request.url.query}"
     return Redirect(f"/sign-in?next={quote(path, safe='/')}", status_code=303)
 
 

@@ -1,6 +1,7 @@
 """The troubleshooting page sends the request that fits: with a key of an hour, and not before it has asked."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 
 import pytest
 from playwright.async_api import Browser, Locator, Page, expect
@@ -15,9 +16,10 @@ OWN_PAGE = {"title": "Our notes", "text": "Ask Ada.", "kind": "error"}
 @pytest.fixture(scope="module")
 def server(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
     parts.empty_redis()
-    with parts.new_database() as database:
-        with running_web_server(parts.settings(database, tmp_path_factory.mktemp("replay"))) as server:
-            yield server
+    with ExitStack() as stack:
+        database = stack.enter_context(parts.new_database())
+        settings = parts.settings(database, tmp_path_factory.mktemp("replay"))
+        yield stack.enter_context(running_web_server(settings))
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ The duty that stores them may see and mark them; only the owner of the table may
 
 from alembic import op
 
-revision = "2026_11_27_1000_log_searches"
-down_revision = "2026_11_27_0930_switch_features"
+revision = "2026_11_27_1040_log_searches"
+down_revision = "2026_11_27_1020_learn_patterns"
 branch_labels = None
 depends_on = None
 
