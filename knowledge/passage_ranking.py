@@ -9,8 +9,14 @@ from uuid import UUID
 
 from knowledge.index.interface import Candidate
 from knowledge.protocol import RankedDocument
-from knowledge.ranking import SCORE_DIGITS, Evidence, WordMatches, fuse, gather_evidence
-from knowledge.weights import DENSE_WEIGHT, DOCUMENT_WORDS_WEIGHT, PASSAGE_WORDS_WEIGHT
+from knowledge.ranking import SCORE_DIGITS, Evidence, WordMatches, fuse, gather_evidence, scale
+from knowledge.weights import (
+    CANDIDATE_PASSAGES,
+    DENSE_WEIGHT,
+    DOCUMENT_WORDS_WEIGHT,
+    NORMALISED_DOCUMENTS,
+    PASSAGE_WORDS_WEIGHT,
+)
 
 
 def rank_passages(meaning: Sequence[Candidate], words: WordMatches, limit: int) -> list[RankedDocument]:
@@ -20,10 +26,11 @@ def rank_passages(meaning: Sequence[Candidate], words: WordMatches, limit: int) 
         for candidate in (*words.passages, *meaning)
         if candidate.passage_id is not None
     }
-    scores = fuse((DENSE_WEIGHT, _gather(meaning)), (PASSAGE_WORDS_WEIGHT, _gather(words.passages)))
-    of_documents = fuse((DOCUMENT_WORDS_WEIGHT, gather_evidence(words.documents)))
+    by_words = scale(_gather(words.passages), ended=len(words.passages) < CANDIDATE_PASSAGES)
+    scores = fuse((DENSE_WEIGHT, scale(_gather(meaning))), (PASSAGE_WORDS_WEIGHT, by_words))
+    whole = scale(gather_evidence(words.documents), ended=len(words.documents) < NORMALISED_DOCUMENTS)
     for passage_id in scores:
-        scores[passage_id] += of_documents.get(documents[passage_id], 0.0)
+        scores[passage_id] += DOCUMENT_WORDS_WEIGHT * whole.get(documents[passage_id], 0.0)
     order = sorted(scores, key=lambda found: (documents[found] in words.named, scores[found]), reverse=True)
     found = [RankedDocument(documents[one], one, round(scores[one], SCORE_DIGITS)) for one in order]
     shown = {entry.document_id for entry in found}
