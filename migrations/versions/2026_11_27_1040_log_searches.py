@@ -6,7 +6,7 @@ The duty that stores them may see and mark them; only the owner of the table may
 from alembic import op
 
 revision = "2026_11_27_1040_log_searches"
-down_revision = "2026_11_27_1020_learn_patterns"
+down_revision = "2026_11_27_1030_sum_usage_by_key"
 branch_labels = None
 depends_on = None
 
