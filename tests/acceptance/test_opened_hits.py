@@ -70,3 +70,4 @@ async def test_a_hit_opened_from_the_search_box_is_in_the_log(browser: Browser, 
         await eventually(is_logged)
         await window.go("/searches?show=all")
         assert QUERY in await window.page.locator("table").inner_text()
+        assert (await window.overflow(), await window.violations()) == (0, [])
