@@ -7,7 +7,7 @@ PACKAGES := ontology knowledge api worker portal
 CODE := $(PACKAGES) tests benchmarks migrations
 EXISTING_CODE = $(wildcard $(CODE))
 
-.PHONY: help install install-test run test check lint fix bench faults limits eval migrate migration reindex openapi register shell
+.PHONY: help install install-test run test check lint fix bench faults limits growth steady eval migrate migration reindex openapi register shell
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,12 @@ faults: install-test ## kill, hang and fill up each part under load, and judge w
 
 limits: install-test ## make a million decisions of the rate limiter and judge each (ARGS="--decisions 50000" is quicker)
 	@$(PYTHON_IN_VENV) -m benchmarks.limits $(ARGS)
+
+growth: install-test ## measure beside a thousand organisations with a million things (ARGS="--calls 100000" is quicker)
+	@$(PYTHON_IN_VENV) -m benchmarks.growth $(ARGS)
+
+steady: install-test ## ten thousand requests a minute for ten minutes; nothing may be lost (ARGS="--minutes 1" is quicker)
+	@$(PYTHON_IN_VENV) -m benchmarks.steady $(ARGS)
 
 eval: install-test ## measure what search finds; writes the figures and their page (ARGS="dbt-faq own" runs some)
 	@$(PYTHON_IN_VENV) -m benchmarks.evaluation $(ARGS)

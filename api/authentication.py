@@ -334,5 +334,7 @@ def read_bearer(header: str | None) -> str:
         raise MissingApiKey(flaws=[Flaw("header.Authorization", "is required", "send `Bearer <your key>`")])
     scheme, _, key = header.partition(" ")
     if scheme.lower() != "bearer" or not key or len(header) > HEADER_LENGTH_MAX:
-        raise InvalidApiKey
+        raise InvalidApiKey(
+            flaws=[Flaw("header.Authorization", "is not `Bearer` and one key", "send `Bearer <your key>`")]
+        )
     return key

@@ -133,7 +133,7 @@ class Operation:
             return False
         return self.path.endswith("}") and self.method in ("PATCH", "PUT", "DELETE")
 
-    @property
+    @cached_property
     def can_run_dry(self) -> bool:
         return self.query is not None and issubclass(self.query, DryRunQuery)
 

@@ -13,6 +13,7 @@ from ontology.connections import ConnectionCreate, ConnectionUpdate, Validity
 from ontology.errors import (
     Conflict,
     DuplicateConnection,
+    FeatureDisabled,
     GroupArchived,
     InvalidConnection,
     InvalidProperties,
@@ -57,6 +58,7 @@ class ConnectionsQuery(PageQuery):
         GroupArchived,
         UnknownType,
         ManagedType,
+        FeatureDisabled,
         InvalidConnection,
         InvalidProperties,
         DuplicateConnection,
@@ -130,7 +132,7 @@ async def get_connection(call: Call[NoBody, NoQuery]) -> Connection:
     query=DryRunQuery,
     body=ConnectionCreate,
     answer=ConnectionFields,
-    errors=(NotFound, GroupArchived, UnknownType, ManagedType, InvalidConnection, InvalidProperties),
+    errors=(NotFound, GroupArchived, UnknownType, ManagedType, FeatureDisabled, InvalidConnection, InvalidProperties),
     body_example=examples.CONNECTION_CREATE,
     answer_example=examples.CONNECTION,
 )

@@ -1,5 +1,6 @@
 """Leads each call of an operation straight to it: the framework's routing, injection and responses cost more than some
-operations do. Whatever is no operation (pages, OPTIONS, unknown paths and methods) is the framework's.
+operations do. Whatever is no operation (pages, OPTIONS, unknown paths and methods) is the framework's. To both, HEAD is
+a GET.
 """
 
 from typing import Any
@@ -9,6 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Receive, Send
 
+from api.head_requests import read_for_head
 from api.problems import answer_problem
 
 
@@ -27,6 +29,8 @@ class Dispatch:
                         self._add(method, handler.opt["operation"].path, handler)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope, receive, send = read_for_head(scope, send)
         if scope["type"] != "http" or (handler := self._find(scope)) is None:
             await self._app(scope, receive, send)
             return

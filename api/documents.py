@@ -6,8 +6,9 @@ from pydantic import BaseModel, Field
 
 from api import examples
 from api.batch_items import EachByItself, UnreadableItem
+from api.flaws import describe_flaws
 from api.operations import Call, NoBody, NoQuery, operation
-from api.parameters import PageQuery, QueryText, describe_flaws
+from api.parameters import PageQuery, QueryText
 from api.problems import describe_problem
 from knowledge.document_formats import check_document
 from ontology import documents
@@ -153,7 +154,7 @@ async def put_documents(call: Call[DocumentBatch, NoQuery]) -> dict[str, Any]:
     Up to a thousand in one request, each answered on its own: a refused one spoils no other. Those with an `externalId`
     replace the group's one of that name; unchanged ones are left alone, so a whole tree may be sent after every change.
     """
-    items = [await _read_item(item) for item in call.body.items]
+    items = [await _read_item(number, item) for number, item in enumerate(call.body.items)]
     outcomes = await documents.put_documents(call.session, call.actor, items)
     failed = sum(isinstance(outcome, PortalError) for outcome in outcomes)
     data = [_describe(call, index, outcome) for index, outcome in enumerate(outcomes)]
@@ -229,9 +230,9 @@ async def delete_document(call: Call[NoBody, NoQuery]) -> KnowledgeItem:
     return await documents.delete_document(call.session, call.actor, call.ids["documentId"])
 
 
-async def _read_item(item: Any) -> DocumentCreate | PortalError:
+async def _read_item(number: int, item: Any) -> DocumentCreate | PortalError:
     if isinstance(item, UnreadableItem):
-        return InvalidRequest(flaws=describe_flaws(item.error, "body"))
+        return InvalidRequest(flaws=describe_flaws(item.error, "body", DocumentCreate, item_number=number))
     try:
         await check_document(item)
     except InvalidDocument as refusal:

@@ -10,6 +10,7 @@ from api.parameters import DryRunQuery, PageQuery, Query, QueryBoolean, QueryTex
 from ontology import hot_things, things
 from ontology.errors import (
     Conflict,
+    FeatureDisabled,
     GroupArchived,
     InvalidProperties,
     ManagedType,
@@ -65,7 +66,7 @@ PropertyParameters = Annotated[
 _TAG = "Entities"
 _PATH_ID = {"entityId": "thing"}
 _FAST_FILTERS = {"limit", "cursor", "type", "include_deleted"}
-_CREATE_ERRORS = (NotFound, GroupArchived, QuotaExceeded, UnknownType, ManagedType, InvalidProperties)
+_CREATE_ERRORS = (NotFound, GroupArchived, QuotaExceeded, UnknownType, ManagedType, FeatureDisabled, InvalidProperties)
 
 
 class ExpandQuery(Query):

@@ -6,11 +6,13 @@ from pydantic import BaseModel, Discriminator, Field, Tag
 
 from api import examples
 from api.batch_items import EachByItself, UnreadableItem
+from api.flaws import describe_flaws
 from api.operations import Call, operation
-from api.parameters import DryRunQuery, describe_flaws
+from api.parameters import DryRunQuery
 from api.problems import describe_problem
 from ontology.errors import (
     Conflict,
+    FeatureDisabled,
     GroupArchived,
     InvalidProperties,
     InvalidRequest,
@@ -24,6 +26,8 @@ from ontology.records import Input
 from ontology.scopes import Scope
 from ontology.thing_batches import ITEMS_MAX, BatchCreate, BatchDelete, BatchUpdate, Change, Outcome, change_things
 from ontology.things import ThingFields
+
+_KINDS = {"create": BatchCreate, "update": BatchUpdate, "delete": BatchDelete}
 
 
 def _operation_of(item: Any) -> Any:
@@ -81,7 +85,16 @@ class EntityBatchResult(BaseModel):
     query=DryRunQuery,
     body=EntityBatch,
     answer=EntityBatchResult,
-    errors=(NotFound, GroupArchived, QuotaExceeded, UnknownType, ManagedType, InvalidProperties, Conflict),
+    errors=(
+        NotFound,
+        GroupArchived,
+        QuotaExceeded,
+        UnknownType,
+        ManagedType,
+        FeatureDisabled,
+        InvalidProperties,
+        Conflict,
+    ),
     body_example=examples.ENTITY_BATCH,
     answer_example=examples.ENTITY_BATCH_RESULT,
 )
@@ -92,7 +105,7 @@ async def change_entities(call: Call[EntityBatch, DryRunQuery]) -> dict[str, Any
     entity or a problem. With `atomic` one refused item refuses all, and `errors` names each place. Deleting also needs
     `entities:delete`.
     """
-    items = [_read_item(item) for item in call.body.items]
+    items = [_read_item(number, item) for number, item in enumerate(call.body.items)]
     outcomes = await change_things(call.session, call.actor, items, atomic=call.body.atomic)
     failed = sum(isinstance(outcome, PortalError) for outcome in outcomes)
     data = [
@@ -101,11 +114,10 @@ async def change_entities(call: Call[EntityBatch, DryRunQuery]) -> dict[str, Any
     return {"data": data, "summary": {"total": len(data), "success": len(data) - failed, "failed": failed}}
 
 
-def _read_item(item: Any) -> Change | PortalError:
+def _read_item(number: int, item: Any) -> Change | PortalError:
     if not isinstance(item, UnreadableItem):
         return item
-    flaws = describe_flaws(item.error, "body", skip=("create", "update", "delete"))
-    return InvalidRequest(flaws=flaws)
+    return InvalidRequest(flaws=describe_flaws(item.error, "body", BatchCreate, _KINDS, number))
 
 
 def _describe(call: Call[Any, Any], index: int, item: Change | PortalError, outcome: Outcome) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from api.tails import SECONDS_MAX
 from ontology import custom_events, event_figures, events
 from ontology.actors import Actor
 from ontology.custom_events import EventCreate, EventsCreate
-from ontology.errors import Flaw, GroupArchived, InvalidId, NotFound, SystemEvent, UnknownType
+from ontology.errors import FeatureDisabled, Flaw, GroupArchived, InvalidId, NotFound, SystemEvent, UnknownType
 from ontology.event_figures import EventFigure, Grouping
 from ontology.event_tail import find_position, find_present
 from ontology.events import Event, EventFields, EventFilter
@@ -131,7 +131,7 @@ async def list_events(call: Call[NoBody, EventsQuery]) -> Page[EventFields]:
     body=EventCreate,
     answer=EventFields,
     status=201,
-    errors=(UnknownType, SystemEvent, NotFound, GroupArchived),
+    errors=(UnknownType, SystemEvent, FeatureDisabled, NotFound, GroupArchived),
     body_example=examples.EVENT_CREATE,
     answer_example=examples.CUSTOM_EVENT,
 )
@@ -153,7 +153,7 @@ async def create_event(call: Call[EventCreate, NoQuery]) -> Event:
     answer=EventFields,
     shape="list",
     status=201,
-    errors=(UnknownType, SystemEvent, NotFound, GroupArchived),
+    errors=(UnknownType, SystemEvent, FeatureDisabled, NotFound, GroupArchived),
     body_example={"events": [examples.EVENT_CREATE]},
     answer_example=examples.CUSTOM_EVENT,
 )

@@ -24,6 +24,18 @@ WHOAMI: dict[str, Any] = {
     },
     "actor": {"_id": ACCOUNT, "type": "service_account"},
 }
+FEATURES: dict[str, Any] = {
+    "features": {
+        "workflow": False,
+        "blog": False,
+        "courses": False,
+        "portfolio": False,
+        "shop": True,
+        "community": False,
+        "tokens": False,
+        "contact": False,
+    }
+}
 GROUP_CREATE: dict[str, Any] = {"name": "Evening school", "type": "business"}
 GROUP_ROW: dict[str, Any] = {
     "_id": GROUP,
@@ -371,12 +383,47 @@ DIAGNOSIS: dict[str, Any] = {
     "curl": 'curl -sS -X POST "$ONE_URL"/v1/entities …',
     "data": [HIT],
 }
+SUGGEST: dict[str, Any] = {"task": "enrol a learner in a course", "limit": 3}
+SUGGESTIONS: dict[str, Any] = {
+    "context": ["createEntity"],
+    "data": [
+        {
+            "kind": "endpoint",
+            "documentId": "knowledge_01jd8kq4a6c8e0g3j5m7p9r2t4",
+            "externalId": "createConnection",
+            "title": "Create a connection",
+            "headingPath": [],
+            "url": "/reference/createConnection",
+            "text": "`POST /v1/connections`: connections.",
+            "highlights": [],
+            "score": 0.64,
+            "method": "POST",
+            "path": "/v1/connections",
+            "operationId": "createConnection",
+            "source": "others",
+            "after": ["createEntity"],
+            "parameters": [
+                {
+                    "place": "body",
+                    "name": "fromId",
+                    "type": "thing id or person id or group id",
+                    "required": True,
+                    "description": "A thing, a person, or for some types a group.",
+                    "choices": [],
+                    "recent": [{"id": "thing_01jd8kq3v5e9ra7t2m4xw6yz0c", "label": "Introduction to Botany"}],
+                }
+            ],
+        }
+    ],
+}
 TYPE: dict[str, Any] = {
     "name": "note",
     "dimension": "things",
     "category": "core_composition",
     "summary": "Short text",
     "policy": "generic",
+    "feature": None,
+    "enabled": True,
     "schema": {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "note",

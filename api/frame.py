@@ -13,7 +13,6 @@ from litestar.types import ASGIApp, Message, Receive, Send
 from api.headers import Headers
 from api.late_answers import LateAnswers
 from api.leaked_keys import address_refusal, describe_place, end_keys_in_address, find_keys_in_address
-from api.logging import get_logger
 from api.problems import encode_problem, problem_headers
 from api.services import Services
 from api.versions import VERSIONS, Deprecation, deprecation_headers
@@ -23,6 +22,7 @@ from ontology.errors import Flaw, InvalidRequest, PayloadTooLarge, PortalError, 
 from ontology.ids import encode_id, new_id, random_suffix
 from ontology.key_secrets import redact_keys
 from ontology.limits import Decision, Layer
+from ontology.log_lines import get_logger
 from ontology.records import utc_now
 from ontology.request_log import PLACES_MAX, LogEntry, RequestLog
 
@@ -114,7 +114,8 @@ class Frame:
             headers: Headers = scope["state"]["headers"]
             actor = await self._services.authenticator.identify(headers.first(b"authorization"), watch.status)
         if actor is None:
-            _log.info("refused %s %s %s", watch.status, scope["method"], redact_keys(scope["path"])[:200])
+            if watch.status >= 400:  # a pre-flight is nobody's and no refusal
+                _log.info("refused %s %s %s", watch.status, scope["method"], redact_keys(scope["path"])[:200])
             return
         await self._request_log.append(watch.describe(actor))
 
@@ -238,7 +239,7 @@ def find_frame_flaw(scope: HttpScope) -> PortalError | None:
     headers: Headers = scope["state"]["headers"]
     if headers.count > HEADERS_MAX:
         return InvalidRequest(flaws=[Flaw("header", f"there are more than {HEADERS_MAX} headers", "send fewer")])
-    return _find_framing_flaw(headers, scope["http_version"])
+    return _find_framing_flaw(headers, scope["http_version"]) or _find_size_flaw(headers, scope["path"])
 
 
 def _find_framing_flaw(headers: Headers, http_version: str) -> PortalError | None:
@@ -252,7 +253,13 @@ def _find_framing_flaw(headers: Headers, http_version: str) -> PortalError | Non
     if len(encodings) > 1 or (encodings and lengths) or any(each.strip().lower() != b"chunked" for each in encodings):
         flaw = Flaw("header.Transfer-Encoding", "contradicts another header", "send one way to tell the body's length")
         return InvalidRequest(flaws=[flaw])
-    if any(value.isdigit() and int(value) > BODY_BYTES_MAX for value in lengths):
+    return None
+
+
+def _find_size_flaw(headers: Headers, path: str) -> PortalError | None:
+    """A page that takes files says itself, as a page, what is too large for it."""
+    lengths = headers.all(b"content-length")
+    if path.startswith(API_PREFIX) and any(value.isdigit() and int(value) > BODY_BYTES_MAX for value in lengths):
         return PayloadTooLarge()
     return None
 

@@ -12,10 +12,11 @@ from litestar.types import Receive
 from pydantic import BaseModel, ValidationError
 
 from api.calls import Operation
+from api.flaws import describe_flaws
 from api.headers import Headers
 from api.leaked_keys import describe_place, refuse_keys_in_body
 from api.negotiation import EVENT_STREAM, accepts
-from api.parameters import NoQuery, describe_flaws, parse_path_id, parse_query
+from api.parameters import NoQuery, parse_path_id, parse_query
 from api.preconditions import Preconditions, parse_tags
 from api.services import Services
 from api.strict_json import parse_json
@@ -72,7 +73,7 @@ async def read_given(request: Request[Any, Any, Any], services: Services, about:
         body,
         _read_intent(headers, about, scope, raw),
         _read_preconditions(headers) if about.conditional else _NO_PRECONDITIONS,
-        getattr(query, "dry_run", False),
+        about.can_run_dry and query.dry_run,
     )
 
 
@@ -125,7 +126,7 @@ def _parse(model: type[BaseModel], value: Any, where: str) -> Any:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise InvalidRequest(flaws=describe_flaws(error, where)) from None
+        raise InvalidRequest(flaws=describe_flaws(error, where, model)) from None
 
 
 def _read_intent(headers: Headers, about: Operation, scope: Any, raw: bytes) -> Intent | None:

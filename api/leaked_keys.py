@@ -5,11 +5,11 @@ from urllib.parse import unquote
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.logging import get_logger
 from api.services import Services
 from ontology.errors import Flaw, InvalidRequest
 from ontology.key_secrets import MARK, find_keys
 from ontology.leaks import Finding, LeakSource, end_leaked_keys
+from ontology.log_lines import get_logger
 from ontology.records import utc_now
 from ontology.redis_client import RedisError
 

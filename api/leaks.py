@@ -10,10 +10,10 @@ from pydantic import ValidationError
 
 from api import examples
 from api.api_keys import raise_epoch
+from api.flaws import describe_flaws
 from api.github_signatures import check_signature
 from api.inputs import JSON_TYPES
 from api.operations import Call, NoQuery, operation
-from api.parameters import describe_flaws
 from api.services import Services
 from api.strict_json import parse_json
 from ontology import leaks
@@ -61,7 +61,7 @@ async def report_anonymously(request: Request[Any, Any, Any]) -> Response[dict[s
     try:
         report = LeakReport.model_validate(parse_json(await _read_json(request)))
     except ValidationError as error:
-        raise InvalidRequest(flaws=describe_flaws(error, "body")) from None
+        raise InvalidRequest(flaws=describe_flaws(error, "body", LeakReport)) from None
     await _end(services, {report.key: Finding(LeakSource.PUBLIC, report.url)})
     return Response({"received": True}, status_code=202, headers={"cache-control": "no-store"})
 

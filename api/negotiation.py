@@ -1,8 +1,11 @@
 """Whether a caller takes the form an operation answers in (RFC 9110, section 12.5.1)."""
 
+from functools import lru_cache
+
 EVENT_STREAM = "text/event-stream"
 
 
+@lru_cache(maxsize=256)
 def accepts(header: str | None, media_type: str) -> bool:
     """Without a header everything is taken; else the most specific range that matches decides, and q=0 rules it out.
 

@@ -8,6 +8,7 @@ from api import examples
 from api.operations import Call, NoBody, operation
 from api.parameters import Query, QueryBoolean, QueryText
 from ontology.errors import UnknownType
+from ontology.features import is_enabled
 from ontology.schemas import count_by_type, describe_event, describe_properties
 from ontology.scopes import Scope
 from ontology.vocabulary import CONNECTION_TYPES, EVENT_TYPES, THING_TYPES, unknown_type
@@ -37,6 +38,8 @@ class TypeDescription(BaseModel):
     category: str
     summary: str
     policy: str
+    feature: str | None
+    enabled: bool
     schema_: dict[str, Any] = Field(
         serialization_alias="schema",
         description="JSON Schema (2020-12) of a thing's properties, or a connection's or event's metadata.",
@@ -60,7 +63,7 @@ async def list_types(call: Call[NoBody, TypesQuery]) -> dict[str, Any]:
     """List types with their schemas.
 
     The types of one dimension, each with a JSON Schema of what it holds; with `counts`, how many live rows of each are
-    within the key's reach.
+    within the key's reach. Types of a feature set that is switched off have `enabled: false`.
     """
     query = call.query
     counts: dict[str, int] = {}
@@ -71,7 +74,7 @@ async def list_types(call: Call[NoBody, TypesQuery]) -> dict[str, Any]:
     if query.name is not None and query.name not in types:
         raise unknown_type("query.name", query.name, types)
     wanted = [
-        about | {"count": counts.get(name)}
+        about | {"enabled": is_enabled(about["feature"], call.actor.feature_sets), "count": counts.get(name)}
         for name, about in types.items()
         if query.name in (None, name) and query.category in (None, about["category"])
     ]
@@ -85,6 +88,7 @@ def _describe(dimension: Dimension, kind: Any, schema: dict[str, Any]) -> dict[s
         "category": kind.category,
         "summary": kind.summary,
         "policy": kind.policy,
+        "feature": kind.feature,
         "schema": schema,
     }
 

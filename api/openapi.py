@@ -115,6 +115,7 @@ def _describe_api() -> str:
             f"**Lists.** A list answers `data` and `pagination`, with `limit` rows ({LIMIT_DEFAULT} unless said, "
             f"{LIMIT_MAX} at most). Send `nextCursor` as `cursor`, with the same filters, until `hasMore` is false. "
             "Rows that are created meanwhile neither repeat nor hide any.",
+            "**HEAD** is answered wherever GET is: the same status and headers, without a body.",
             "**Refusals** are problem documents (RFC 9457) with a `code`; each operation lists all of its codes.",
             f"**Versions.** Send `API-Version: {VERSIONS[0]}` to keep today's behaviour; the policy: {POLICY_PATH}.",
         )

@@ -1,5 +1,6 @@
 """`/v1/whoami`, `/v1/quota` and `/v1/ontology`: who calls, what is left, and what there is."""
 
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -8,13 +9,22 @@ from api import examples
 from api.answers import encode_answer
 from api.operations import Call, FastAnswer, FastCall, NoBody, NoQuery, operation
 from ontology.credentials import Credential
+from ontology.features import is_enabled
 from ontology.groups import count_sub_groups
 from ontology.ids import GroupId, ThingId, encode_id
 from ontology.plans import PLAN_LIMITS
 from ontology.records import Moment, to_epoch_ms
 from ontology.scopes import Scope
 from ontology.things import count_things
-from ontology.vocabulary import CONNECTION_TYPES, EVENT_TYPES, THING_TYPES
+from ontology.vocabulary import (
+    CONNECTION_TYPES,
+    EVENT_TYPES,
+    FEATURE_SETS,
+    THING_TYPES,
+    ConnectionType,
+    EventType,
+    ThingType,
+)
 
 _TAG = "Organisation"
 _UNLIMITED = -1
@@ -89,9 +99,10 @@ class Quota(BaseModel):
 
 
 class Vocabulary(BaseModel):
-    """Every type, and how many there are of each kind."""
+    """Every type, whether it is enabled, and how many of each kind are."""
 
     counts: dict[str, int]
+    featureSets: list[dict[str, Any]]  # noqa: N815
     thingTypes: list[dict[str, Any]]  # noqa: N815
     connectionTypes: list[dict[str, Any]]  # noqa: N815
     eventTypes: list[dict[str, Any]]  # noqa: N815
@@ -185,62 +196,62 @@ async def get_quota(call: Call[NoBody, NoQuery]) -> dict[str, Any]:
     scope=None,
     answer=Vocabulary,
     has_tag=True,
-    answer_example={"counts": {}, "thingTypes": [], "connectionTypes": [], "eventTypes": []},
+    answer_example={"counts": {}, "featureSets": [], "thingTypes": [], "connectionTypes": [], "eventTypes": []},
 )
 async def get_ontology(call: Call[NoBody, NoQuery]) -> dict[str, Any]:
     """Get the vocabulary.
 
-    Every thing type with its properties, every connection type with its ends, every event type, and their counts.
+    Every thing type with its properties, every connection type with its ends, every event type, and how many of each
+    are enabled. Those of a feature set that is switched off are listed too, with `enabled: false`.
     """
-    return _VOCABULARY
+    return _describe_vocabulary(call.actor.feature_sets)
 
 
 def _or_unlimited(maximum: int | None) -> int:
     return _UNLIMITED if maximum is None else maximum
 
 
-def _describe_vocabulary() -> dict[str, Any]:
+@lru_cache(maxsize=64)
+def _describe_vocabulary(on: frozenset[str]) -> dict[str, Any]:
+    """As an organisation sees it that has these feature sets on."""
+    things = [
+        _describe_type(kind, on) | {"properties": [p for p in kind.properties if not p.get("sensitive")]}
+        for kind in THING_TYPES.values()
+    ]
+    connections = [
+        _describe_type(kind, on)
+        | {"repeatable": kind.repeatable, "from": sorted(kind.sources), "to": sorted(kind.targets)}
+        for kind in CONNECTION_TYPES.values()
+    ]
+    events = [
+        _describe_type(kind, on) | {"required": list(kind.required), "optional": list(kind.optional)}
+        for kind in EVENT_TYPES.values()
+    ]
+    types: dict[str, list[dict[str, Any]]] = {
+        "thingTypes": things,
+        "connectionTypes": connections,
+        "eventTypes": events,
+    }
     return {
-        "counts": {
-            "thingTypes": len(THING_TYPES),
-            "connectionTypes": len(CONNECTION_TYPES),
-            "eventTypes": len(EVENT_TYPES),
-        },
-        "thingTypes": [
-            {
-                "name": kind.name,
-                "category": kind.category,
-                "summary": kind.summary,
-                "policy": kind.policy,
-                "properties": [p for p in kind.properties if not p.get("sensitive")],
-            }
-            for kind in THING_TYPES.values()
+        "counts": {name: sum(kind["enabled"] for kind in kinds) for name, kinds in types.items()},
+        "featureSets": [
+            {"name": name, "summary": summary, "enabled": name in on}
+            | {of: [kind["name"] for kind in kinds if kind["feature"] == name] for of, kinds in types.items()}
+            for name, summary in FEATURE_SETS.items()
         ],
-        "connectionTypes": [
-            {
-                "name": kind.name,
-                "category": kind.category,
-                "summary": kind.summary,
-                "policy": kind.policy,
-                "repeatable": kind.repeatable,
-                "from": sorted(kind.sources),
-                "to": sorted(kind.targets),
-            }
-            for kind in CONNECTION_TYPES.values()
-        ],
-        "eventTypes": [
-            {
-                "name": kind.name,
-                "category": kind.category,
-                "summary": kind.summary,
-                "policy": kind.policy,
-                "required": list(kind.required),
-                "optional": list(kind.optional),
-            }
-            for kind in EVENT_TYPES.values()
-        ],
+        **types,
     }
 
 
-_VOCABULARY = _describe_vocabulary()
+def _describe_type(kind: ThingType | ConnectionType | EventType, on: frozenset[str]) -> dict[str, Any]:
+    return {
+        "name": kind.name,
+        "category": kind.category,
+        "summary": kind.summary,
+        "policy": kind.policy,
+        "feature": kind.feature,
+        "enabled": is_enabled(kind.feature, on),
+    }
+
+
 handlers = [whoami, get_quota, get_ontology]

@@ -1,11 +1,10 @@
 """Query parameters and path ids: each named once, each checked, none ignored."""
 
-from collections.abc import Collection
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 from uuid import UUID
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from ontology.errors import Flaw, InvalidId, InvalidRequest
@@ -98,21 +97,3 @@ def parse_path_id(name: str, kind: str, value: str) -> UUID:
         return decode_id(value, kind)[1]
     except ValueError as error:
         raise InvalidId(flaws=[Flaw(f"path.{name}", str(error), "use an id exactly as the API returned it")]) from None
-
-
-def describe_flaws(error: ValidationError, where: str, skip: Collection[str] = ()) -> list[Flaw]:
-    """Every flaw pydantic found, each with its place in the request; `skip` are names of alternatives, not places."""
-    flaws: list[Flaw] = []
-    for item in error.errors(include_url=False, include_context=False, include_input=False):
-        place = where
-        for part in item["loc"][1:] if item["loc"][:1] and item["loc"][0] in skip else item["loc"]:
-            place += f"[{part}]" if isinstance(part, int) else f".{str(part)[:60]}"
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            message, fix = "is not known here", "remove it or correct its name"
-        elif item["type"] == "missing":
-            message, fix = "is required", "add it"
-        else:
-            message, fix = message[:1].lower() + message[1:], "send a value that fits"
-        flaws.append(Flaw(place, message, fix))
-    return flaws

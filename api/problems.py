@@ -10,7 +10,7 @@ from litestar.exceptions import HTTPException
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from api.logging import get_logger
+from api.head_requests import list_methods
 from ontology.errors import (
     Flaw,
     InternalError,
@@ -21,10 +21,12 @@ from ontology.errors import (
     PortalError,
     ServiceUnavailable,
 )
+from ontology.log_lines import get_logger
 from ontology.redis_client import RedisError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
+NO_OPERATION = "No operation is at this address; the API reference lists every one."
 _log = get_logger(__name__)
 
 
@@ -89,7 +91,9 @@ def _translate_database(error: DBAPIError) -> PortalError:
 
 
 def _translate_routing(error: HTTPException) -> PortalError:
-    known: dict[int, type[PortalError]] = {404: NotFound, 405: MethodNotAllowed, 413: PayloadTooLarge}
+    known: dict[int, type[PortalError]] = {405: MethodNotAllowed, 413: PayloadTooLarge}
+    if error.status_code == 404:
+        return NotFound(NO_OPERATION)
     if error.status_code in known:
         return known[error.status_code]()
     return InvalidRequest() if error.status_code < 500 else InternalError()
@@ -98,13 +102,23 @@ def _translate_routing(error: HTTPException) -> PortalError:
 def answer_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Litestar's exception handler for the API."""
     refusal = translate(error)
+    allowed = _find_allowed(error)
+    if allowed and isinstance(refusal, MethodNotAllowed):
+        refusal = MethodNotAllowed(f"Use one of {allowed}.")
     settings = request.app.state.services.settings
     request.scope["state"]["refusal"] = refusal
     state: dict[str, Any] = dict(request.scope["state"])
     request_id: str = state.get("request_id", "")
     headers = problem_headers(refusal)
-    if isinstance(error, HTTPException) and error.headers:
-        headers |= {name.lower(): value for name, value in error.headers.items() if name.lower() == "allow"}
+    if allowed:
+        headers["allow"] = allowed
     body = encode_problem(refusal, public_url=settings.public_url, request_id=request_id)
     media_type = headers.pop("content-type")
     return Response(body, status_code=refusal.status, headers=headers, media_type=media_type)
+
+
+def _find_allowed(error: Exception) -> str:
+    """The methods of an address, where the framework says them."""
+    headers = error.headers if isinstance(error, HTTPException) and error.headers else {}
+    found = next((value for name, value in headers.items() if name.lower() == "allow"), "")
+    return list_methods(found.split(", ")) if found else ""

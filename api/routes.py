@@ -16,6 +16,7 @@ from api import (
     entities,
     entity_batches,
     events,
+    features,
     graph,
     groups,
     health,
@@ -24,9 +25,11 @@ from api import (
     ontology_types,
     organisation,
     people,
+    suggesting,
     troubleshooting,
     usage,
 )
+from api.head_requests import list_methods
 from api.openapi import build_document
 from api.operations import find_operations
 from api.problems import answer_problem
@@ -38,6 +41,7 @@ from ontology.vocabulary import CONNECTION_TYPES, EVENT_TYPES, THING_TYPES
 operation_handlers: list[HTTPRouteHandler] = [
     *organisation.handlers,
     *ontology_types.handlers,
+    *features.handlers,
     *groups.handlers,
     *people.handlers,
     *entities.handlers,
@@ -49,6 +53,7 @@ operation_handlers: list[HTTPRouteHandler] = [
     *documents.handlers,
     *asking.handlers,
     *troubleshooting.handlers,
+    *suggesting.handlers,
     *api_keys.handlers,
     *applications.handlers,
     *leaks.handlers,
@@ -87,7 +92,7 @@ def describe_methods(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHand
     for handler in handlers:
         for path in handler.paths:
             methods.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
-    return [_options_handler(path, ", ".join(sorted(names))) for path, names in methods.items()]
+    return [_options_handler(path, list_methods(names)) for path, names in methods.items()]
 
 
 def _options_handler(path: str, allow: str) -> HTTPRouteHandler:

@@ -8,8 +8,9 @@ from pydantic.json_schema import models_json_schema
 
 from api.field_descriptions import COMMON_FIELDS, FIELDS
 from api.operations import Operation
+from ontology.nearest_names import NEAREST_MAX
 from ontology.pagination import TOTAL_MAX
-from ontology.vocabulary import CONNECTION_TYPES, GROUP_TYPES, THING_TYPES
+from ontology.vocabulary import CONNECTION_TYPES, FEATURE_SETS, GROUP_TYPES, THING_TYPES
 
 _PROBLEM: dict[str, Any] = {
     "type": "object",
@@ -34,6 +35,15 @@ _PROBLEM: dict[str, Any] = {
                     "location": {"type": "string", "description": "Where.", "examples": ["body.name"]},
                     "message": {"type": "string", "description": "What is wrong there."},
                     "fix": {"type": "string", "description": "What would be right."},
+                    "did_you_mean": {
+                        "type": "array",
+                        "description": "The valid names or values nearest to the one sent, the likeliest first; "
+                        "absent where none is near.",
+                        "items": {"type": "string"},
+                        "minItems": 1,
+                        "maxItems": NEAREST_MAX,
+                        "examples": [["course", "creator"]],
+                    },
                 },
             },
         },
@@ -106,6 +116,7 @@ def _close_vocabulary(schemas: dict[str, Any]) -> None:
         schemas[name]["properties"]["type"]["enum"] = generic
     relations = [name for name, kind in CONNECTION_TYPES.items() if not kind.is_managed]
     schemas["ConnectionCreate"]["properties"]["relationshipType"]["enum"] = relations
+    schemas["FeaturesUpdate"]["properties"]["features"]["propertyNames"] = {"enum": list(FEATURE_SETS)}
     schemas["GroupCreate"]["properties"]["type"]["enum"] = list(GROUP_TYPES)
 
 

@@ -15,13 +15,13 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.logging import get_logger
 from ontology.actors import Actor
 from ontology.database import open_transaction
 from ontology.errors import PortalError, RateLimitExceeded
 from ontology.event_tail import Position, read_written
 from ontology.events import EventFields, EventFilter
 from ontology.ids import encode_id, new_id
+from ontology.log_lines import get_logger
 from ontology.redis_client import Redis, RedisError
 
 TAILS_PER_ORGANISATION = 5

@@ -76,6 +76,7 @@ class Place(BaseModel):
     location: str
     message: str
     fix: str
+    did_you_mean: list[str] = Field(default=[], description="The nearest valid names, the likeliest first.")
 
 
 class DiagnosisAnswer(BaseModel):

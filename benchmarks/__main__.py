@@ -1,15 +1,14 @@
 """`python -m benchmarks`: start the program, measure it, write the results."""
 
 import argparse
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.cases import Case, api_cases, floor_requests, request, search_requests
+from benchmarks.client import run_client
 from benchmarks.load import Load, Measured
 from benchmarks.passages import make_documents, write_points
 from benchmarks.percentiles import Latencies
@@ -51,11 +50,11 @@ def main(arguments: Sequence[str]) -> int:
             thing_ids = fill(program, organisation_id, parsed.rows)
             documents = make_documents(parsed.passages)
             store_documents(program, organisation_id, documents)
-            _wait_indexed(parsed, program)
+            program.wait_indexed()
         write_points(program.installation.settings.data_dir / "qdrant", organisation_id, documents)
         _say("later start")
         with running_program(env) as program, running_floor() as bare:
-            _wait_indexed(parsed, program)
+            program.wait_indexed()
             search = _measure_search(program, key) if parsed.passages else None
             floor, rows = measure(parsed, program, bare, api_cases(key, thing_ids))
             results = Results(
@@ -111,12 +110,6 @@ def _measure_once(
     return Round(measured, (cpu_seconds(process) - before) * 1000 / measured.answers)
 
 
-def _wait_indexed(parsed: argparse.Namespace, program: RunningProgram) -> None:
-    """Indexing takes a processor for itself; a trial of a few rounds may do without waiting for it."""
-    if parsed.passages:
-        program.wait_indexed()
-
-
 def _measure_search(program: RunningProgram, key: str) -> SearchRounds:
     program.settle()
     searches = search_requests(key)
@@ -141,15 +134,7 @@ def _measure_search(program: RunningProgram, key: str) -> SearchRounds:
 
 def send(load: Load) -> Measured:
     """Send a load from a process of its own."""
-    finished = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load"],
-        input=json.dumps(asdict(load)),
-        cwd=PROJECT_DIR,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    found = json.loads(finished.stdout)
+    found = run_client("benchmarks.load", load)
     return Measured(**(found | {"latencies": Latencies(**found["latencies"])}))
 
 

@@ -170,7 +170,7 @@ def running_floor() -> Generator[RunningFloor]:
     port = free_port()
     command = [
         *(sys.executable, "-m", "granian", "benchmarks.floor:create_app", "--factory", "--interface", "asgi"),
-        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--loop", "asyncio", "--no-ws"),
+        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--loop", "uvloop", "--no-ws"),
         *("--http", "1", "--log-level", "warning"),
     ]
     process = subprocess.Popen(command, cwd=PROJECT_DIR, stdin=subprocess.DEVNULL)

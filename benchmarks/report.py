@@ -4,10 +4,12 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import psutil
 
@@ -31,6 +33,12 @@ class Conditions:
     python: str
     load_average: float
     """Of the last minute when the run began: above one per core, others were using the machine."""
+
+    def in_words(self) -> str:
+        return (
+            f"`{self.command}` at revision {self.revision}, {self.date}. {self.processor}, {self.cores} cores, "
+            f"{self.memory_gb} GB; {self.system}; Python {self.python}. Load average before: {self.load_average}."
+        )
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,16 @@ class Row:
     def cpu_share(self) -> float:
         """The same by processor time: what the share is where nobody else uses the processor."""
         return median(floor.cpu_ms for floor in self.floor_rounds) / median(own.cpu_ms for own in self.rounds)
+
+    @property
+    def rate(self) -> float:
+        """Requests per second, the median."""
+        return median(own.measured.requests_per_second for own in self.rounds)
+
+    @property
+    def p50(self) -> float:
+        """Milliseconds, the median of the rounds' medians."""
+        return median(own.measured.latencies.p50 for own in self.rounds)
 
 
 @dataclass(frozen=True)
@@ -108,18 +126,22 @@ def describe_conditions(command: str) -> Conditions:
 
 
 def write_results(results: Results, directory: Path) -> Path:
-    """Both files, named by date and revision; the path of the table."""
-    directory.mkdir(parents=True, exist_ok=True)
-    name = f"{results.conditions.date[:16].replace(':', '')}-{results.conditions.revision[:8]}"
+    """Both files; the path of the table."""
     shares = {
         "shares": {row.name: round(row.share, 4) for row in results.rows},
         "cpuShares": {row.name: round(row.cpu_share, 4) for row in results.rows},
     }
-    content = json.dumps(asdict(results) | shares, indent=1) + "\n"
-    (directory / f"{name}.json").write_text(content, encoding="utf-8")
-    table = directory / f"{name}.md"
-    table.write_text(as_markdown(results), encoding="utf-8")
-    return table
+    return write_report("", results.conditions, asdict(results) | shares, as_markdown(results), directory)
+
+
+def write_report(kind: str, conditions: Conditions, content: Mapping[str, Any], table: str, directory: Path) -> Path:
+    """Content as JSON and as a table, named by kind, date and revision; the path of the table."""
+    directory.mkdir(parents=True, exist_ok=True)
+    name = f"{kind}{'-' if kind else ''}{conditions.date[:16].replace(':', '')}-{conditions.revision[:8]}"
+    (directory / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    path = directory / f"{name}.md"
+    path.write_text(table, encoding="utf-8")
+    return path
 
 
 def as_markdown(results: Results) -> str:
@@ -128,8 +150,7 @@ def as_markdown(results: Results) -> str:
     lines = [
         f"# Benchmark of {about.date[:10]}",
         "",
-        f"`{about.command}` at revision {about.revision}, {about.date}. {about.processor}, {about.cores} cores, "
-        f"{about.memory_gb} GB; {about.system}; Python {about.python}. Load average before: {about.load_average}.",
+        about.in_words(),
         "",
         f"{results.web_processes} web process(es), {results.connections} keep-alive connections, {results.things} "
         f"things, limits, row-level security and request log on. {len(results.floor)} rounds of {results.seconds} s "

@@ -8,6 +8,8 @@ import logging
 import signal
 import sys
 
+from transformers.utils.logging import disable_progress_bar
+
 from knowledge.embedder import Embedder, ModelDamaged
 from knowledge.engine import Engine
 from knowledge.index.edge import EdgeIndex
@@ -15,13 +17,17 @@ from knowledge.index.interface import Index, IndexUnavailable
 from knowledge.index.server import ServerIndex
 from knowledge.model_files import find_model
 from knowledge.server import KnowledgeServer
+from ontology.log_lines import configure_logging
 from ontology.settings import Settings
 
 
 def main() -> int:
     """Run until told to end; the exit code is 1 when the model or the index cannot be used."""
     settings = Settings.from_environment()
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_logging(settings.log_level)
+    # The library would tell of every start, and draw a bar for it.
+    logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
+    disable_progress_bar()
     try:
         embedder = Embedder(find_model(settings.embedding_model))
         index = open_index(settings, embedder)

@@ -1,4 +1,5 @@
-"""An endpoint as texts to find it by: some to embed, whose vectors are averaged, and weighted fields for BM25.
+"""An endpoint as texts to find it by: some to embed, whose vectors are averaged, and for BM25 weighted fields and all
+its words.
 
 Each vector sees another side: what the endpoint does (weight 2), what it takes (1), what it is called (1), and, where
 the specification describes its tags, what it deals with (2). Without the last, dense retrieval alone came to nDCG@10
@@ -28,6 +29,12 @@ def endpoint_texts(title: str, details: Mapping[str, Any]) -> tuple[str, ...]:
     takes = ", ".join(name_words(str(parameter)) for parameter in details.get("parameters") or ())
     about = _given(details, "about")
     return (does, does, f"{name} {takes}".strip(), name, *([f"{name}. {about}"] * 2 if about else []))
+
+
+def endpoint_words(title: str, details: Mapping[str, Any]) -> str:
+    """All that its specification says of it: a task often names what only a parameter or an answer speaks of."""
+    does, _, takes, *_ = endpoint_texts(title, details)
+    return "\n".join(part for part in (does, takes, _given(details, "reference")) if part)
 
 
 def endpoint_fields(title: str, details: Mapping[str, Any]) -> Iterator[WeightedText]:

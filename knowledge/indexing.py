@@ -1,8 +1,9 @@
 """A document made ready for the index: its passages, the other texts that lead to it, and its names.
 
 Beside its passages a document is found by its title with its description, by each of its aliases (phrases people
-type), and an error by the message callers receive. Each of these is embedded on its own and leads to the first
-passage. Nothing here touches the database or the index.
+type), and an error by the message callers receive; where nobody says which that is, by each of its first sentences,
+of which one usually is it. Each of these is embedded on its own and leads to the first passage. Nothing here touches
+the database or the index.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,12 +12,12 @@ from typing import Any
 from uuid import UUID
 
 from knowledge.document_formats import read_description
-from knowledge.endpoint_texts import endpoint_fields, endpoint_texts
+from knowledge.endpoint_texts import endpoint_fields, endpoint_texts, endpoint_words
 from knowledge.html_text import parse_html
 from knowledge.index.interface import WeightedText, passage_point_id
 from knowledge.markdown import Page, PageInvalid, flat_headings, parse_foreign, parse_page
 from knowledge.model_files import ModelFiles, TokenCounter
-from knowledge.passages import Passage, content_hash, embedded_text, split_page
+from knowledge.passages import Passage, content_hash, embedded_text, first_sentences, split_page
 from knowledge.plain_text import parse_plain_text
 from knowledge.protocol import IndexedDocument, IndexedPassage
 from knowledge.queries import route_name
@@ -25,6 +26,9 @@ from ontology.actors import PLATFORM_ORG_ID
 from ontology.knowledge_items import DocumentFormat, DocumentKind
 
 ALIASES_MAX = 12
+# MRR of pylint's errors went from .929 to .952, of pydantic's from .722 to .739, of Next.js's from .947 to .952. Three
+# find .003 less of the last, twelve no more. Where the message is known they find nothing that it does not.
+SENTENCES_OF_ERROR = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +126,11 @@ class Splitter:
             yield IndexedPassage(passage_point_id(source.document_id, digest), first, (text,), text)
 
     def _endpoint(self, source: DocumentSource, first: UUID) -> IndexedPassage:
-        """One point whose vector is the mean of three: what it does, with its parameters, and its short name."""
+        """One point: its vector is the mean of several texts, its words are all that the specification says of it."""
         texts = endpoint_texts(source.title, source.details)
-        digest = content_hash("\0".join(texts), self._model)
-        return IndexedPassage(passage_point_id(source.document_id, digest), first, texts, texts[0])
+        words = endpoint_words(source.title, source.details)
+        digest = content_hash("\0".join((*texts, words)), self._model)
+        return IndexedPassage(passage_point_id(source.document_id, digest), first, texts, words)
 
 
 def _parse(source: DocumentSource) -> Page:
@@ -147,8 +152,11 @@ def _lead_texts(source: DocumentSource, page: Page) -> Iterator[str]:
     description = str(source.details.get("description") or page.description)
     yield f"{source.title}. {description}".strip()
     yield from page.aliases[:ALIASES_MAX]
-    if message := source.details.get("message"):
+    message = source.details.get("message")
+    if message:
         yield str(message)
+    elif source.kind == DocumentKind.ERROR and not page.aliases:
+        yield from first_sentences(page, SENTENCES_OF_ERROR)
 
 
 def _fields(source: DocumentSource, page: Page) -> Iterator[WeightedText]:

@@ -29,12 +29,14 @@ from knowledge.sources import read_platform
 from ontology.actors import PLATFORM_ORG_ID, platform_actor
 from ontology.database import open_duty, open_transaction
 from ontology.errors import PortalError
-from ontology.knowledge_items import DocumentFormat, KnowledgeItem, Visibility, claim_pending
+from ontology.knowledge_items import DocumentFormat, KnowledgeItem, Visibility, claim_pending, is_any_pending
 from ontology.records import GroupClosure, utc_now
 
 logger = logging.getLogger(__name__)
 
 DUTY = "indexing"
+LEARNT = "learnt/"
+"""What the external ids of patterns begin with that are learnt from use (`learnt_patterns.py`)."""
 # Few at a time: a customer's new document waits for one batch of the platform's, not for all of them.
 DOCUMENTS_PER_BATCH = 8
 # One indexer at a time in the whole installation: there is one embedding thread to keep busy.
@@ -50,12 +52,19 @@ async def ingest_platform(
     """
     sources = await asyncio.to_thread(read_platform, directory, errors, openapi)
     async with open_transaction(engine, platform_actor()) as session:
-        query = select(KnowledgeItem).where(
-            col(KnowledgeItem.org_id) == PLATFORM_ORG_ID,
-            col(KnowledgeItem.knowledge_type) == "document",
-            col(KnowledgeItem.deleted_at).is_(None),
-        )
-        return _follow(session, (await session.exec(query.with_for_update())).all(), sources, _new_platform_row)
+        return await store_platform(session, sources)
+
+
+async def store_platform(session: AsyncSession, sources: Sequence[SourceDocument], *, learnt: bool = False) -> int:
+    """Make the platform's documents, or the learnt ones, what the sources say; returns how many changed."""
+    is_learnt = col(KnowledgeItem.external_id).startswith(LEARNT)
+    query = select(KnowledgeItem).where(
+        col(KnowledgeItem.org_id) == PLATFORM_ORG_ID,
+        col(KnowledgeItem.knowledge_type) == "document",
+        col(KnowledgeItem.deleted_at).is_(None),
+        is_learnt if learnt else ~is_learnt,
+    )
+    return _follow(session, (await session.exec(query.with_for_update())).all(), sources, _new_platform_row)
 
 
 async def index_pending(
@@ -69,6 +78,8 @@ async def index_pending(
         SearchUnavailable: the knowledge process is away; the documents stay pending.
     """
     async with _duty(engine) as lock:
+        if not await is_any_pending(lock):
+            return 0
         if not (await lock.exec(select(func.pg_try_advisory_xact_lock(_INDEXER_LOCK)))).one():
             return 0
         sources, deleted = await _claim(engine, limit)

@@ -1,35 +1,37 @@
 """What an OpenAPI document (3.0 or 3.1) tells: one document per operation, one per error it describes.
 
-The platform's own reference and the documents organisations upload are read by the same functions. References are
-followed within the document only; nothing is fetched.
+The platform's own reference and the documents organisations upload are read by the same functions.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, cast
 
 import yaml
 
+from knowledge.openapi_parts import (
+    PARAMETERS_MAX,
+    as_mapping,
+    as_sequence,
+    as_text,
+    describe_reference,
+    list_parameters,
+    parameter_names,
+    resolve,
+)
 from knowledge.source_document import SourceDocument
 from knowledge.words import name_words, path_words
 
 METHODS = ("get", "post", "put", "patch", "delete")
-REFERENCE_DEPTH_MAX = 4
-COMPOSED_SCHEMA_DEPTH_MAX = 3
 OPERATIONS_MAX = 5_000
-PARAMETERS_MAX = 60
-# Bounds on what a small text can ask for: nesting, and one large part referred to from thousands of places.
+# A bound on what a small text can ask for.
 NESTING_MAX = 100
-SCHEMAS_PER_OPERATION_MAX = 200
 ERRORS_MAX = 2_000
 TITLE_CHARACTERS_MAX, NAME_CHARACTERS_MAX, DESCRIPTION_CHARACTERS_MAX = 500, 200, 4_000
-_NOT_A_REQUEST_PARAMETER = ("header", "cookie")
 _ERROR_CODE_FIELDS = ("code", "error_code", "errorCode", "type", "error", "status")
 _ERROR_MESSAGE_FIELDS = ("message", "title", "detail", "error_description", "error_message", "description", "error")
-
-
 _ERROR_SCHEMA = re.compile(r"(error|problem|exception|fault|failure)", re.IGNORECASE)
 
 
@@ -65,10 +67,10 @@ def parse_openapi(text: str) -> dict[str, Any]:
 
 def read_operations(openapi: Mapping[str, Any], *, url_prefix: str = "/reference/") -> Iterator[SourceDocument]:
     """One document per operation: its path in words, name, description and parameters, in the document's order."""
-    api = _text(_mapping(openapi.get("info")).get("title"))
+    api = as_text(as_mapping(openapi.get("info")).get("title"))
     count = 0
-    for path, entry in _mapping(openapi.get("paths")).items():
-        item = _resolve(openapi, _mapping(entry))
+    for path, entry in as_mapping(openapi.get("paths")).items():
+        item = resolve(openapi, as_mapping(entry))
         for method in METHODS:
             if isinstance(item.get(method), dict) and count < OPERATIONS_MAX:
                 count += 1
@@ -86,8 +88,8 @@ def read_errors(openapi: Mapping[str, Any]) -> Iterator[SourceDocument]:
 
 def count_operations(openapi: Mapping[str, Any]) -> int:
     """How many operations the paths name, those behind a reference left out."""
-    items = _mapping(openapi.get("paths")).values()
-    return sum(isinstance(_mapping(item).get(method), dict) for item in items for method in METHODS)
+    items = as_mapping(openapi.get("paths")).values()
+    return sum(isinstance(as_mapping(item).get(method), dict) for item in items for method in METHODS)
 
 
 def _load_json(text: str) -> object:
@@ -156,13 +158,13 @@ def _pointer_step(name: str) -> str:
 def _from_operation(
     openapi: Mapping[str, Any], api: str, path: str, method: str, item: Mapping[str, Any], url_prefix: str
 ) -> SourceDocument:
-    operation = _mapping(item[method])
+    operation = as_mapping(item[method])
     route = f"{method.upper()} {path}"
-    operation_id = (_text(operation.get("operationId")) or route)[:NAME_CHARACTERS_MAX]
-    title = (_text(operation.get("summary")) or operation_id)[:TITLE_CHARACTERS_MAX]
-    description = _text(operation.get("description"))[:DESCRIPTION_CHARACTERS_MAX]
-    declared = [*_sequence(item.get("parameters")), *_sequence(operation.get("parameters"))]
-    names = _unique_names(openapi, declared, _mapping(operation.get("requestBody")))
+    operation_id = (as_text(operation.get("operationId")) or route)[:NAME_CHARACTERS_MAX]
+    title = (as_text(operation.get("summary")) or operation_id)[:TITLE_CHARACTERS_MAX]
+    description = as_text(operation.get("description"))[:DESCRIPTION_CHARACTERS_MAX]
+    declared = list_parameters(openapi, item, operation)
+    names = parameter_names(openapi, declared, as_mapping(operation.get("requestBody")))
     parameters = [name[:NAME_CHARACTERS_MAX] for name in islice(names, PARAMETERS_MAX)]
     lines = [f"`{route}`: {path_words(path)}.", description]
     if parameters:
@@ -175,6 +177,7 @@ def _from_operation(
         "description": description,
         "parameters": parameters,
         "about": _about_tags(openapi, operation),
+        "reference": describe_reference(openapi, declared, operation),
     }
     text = "\n\n".join(line for line in lines if line)
     return SourceDocument("endpoint", operation_id, title, text, f"{url_prefix}{operation_id}", details)
@@ -182,50 +185,16 @@ def _from_operation(
 
 def _about_tags(openapi: Mapping[str, Any], operation: Mapping[str, Any]) -> str:
     """What the document says of the operation's tags: words that its own text takes for granted."""
-    own = _sequence(operation.get("tags"))
-    tags = [_mapping(tag) for tag in _sequence(openapi.get("tags"))]
-    return " ".join(_text(tag.get("description")) for tag in tags if tag.get("name") in own).strip()
-
-
-def _parameter_names(openapi: Mapping[str, Any], parameters: Sequence[Any]) -> Iterator[str]:
-    for parameter in parameters:
-        resolved = _resolve(openapi, _mapping(parameter))
-        if resolved.get("in") not in _NOT_A_REQUEST_PARAMETER and resolved.get("name"):
-            yield str(resolved["name"])
-
-
-def _body_names(openapi: Mapping[str, Any], body: Mapping[str, Any]) -> Iterator[str]:
-    seen: set[int] = set()
-    for media in _mapping(_resolve(openapi, body).get("content")).values():
-        yield from _property_names(openapi, _mapping(_mapping(media).get("schema")), COMPOSED_SCHEMA_DEPTH_MAX, seen)
-
-
-def _unique_names(openapi: Mapping[str, Any], parameters: Sequence[Any], body: Mapping[str, Any]) -> Iterator[str]:
-    seen: set[str] = set()
-    for name in (*_parameter_names(openapi, parameters), *_body_names(openapi, body)):
-        if name not in seen:
-            seen.add(name)
-            yield name
-
-
-def _property_names(openapi: Mapping[str, Any], schema: Mapping[str, Any], depth: int, seen: set[int]) -> Iterator[str]:
-    """The fields of an object, of the items of a list, and of everything a schema is composed of, each schema once."""
-    resolved = _resolve(openapi, schema)
-    if id(resolved) in seen or len(seen) >= SCHEMAS_PER_OPERATION_MAX:
-        return
-    seen.add(id(resolved))
-    yield from islice(map(str, _mapping(resolved.get("properties"))), PARAMETERS_MAX)
-    if depth > 0:
-        composed = (_sequence(resolved.get(name))[:SCHEMAS_PER_OPERATION_MAX] for name in ("allOf", "oneOf", "anyOf"))
-        for part in [*(part for parts in composed for part in parts), resolved.get("items")]:
-            yield from _property_names(openapi, _mapping(part), depth - 1, seen)
+    own = as_sequence(operation.get("tags"))
+    tags = [as_mapping(tag) for tag in as_sequence(openapi.get("tags"))]
+    return " ".join(as_text(tag.get("description")) for tag in tags if tag.get("name") in own).strip()
 
 
 def _errors_of_examples(openapi: Mapping[str, Any]) -> Iterator[SourceDocument]:
     """Each response once, however many operations refer to it."""
     seen: set[int] = set()
     for status, response in _error_responses(openapi):
-        resolved = _resolve(openapi, response)
+        resolved = resolve(openapi, response)
         if id(resolved) not in seen:
             seen.add(id(resolved))
             yield from _from_response(openapi, status, resolved)
@@ -233,11 +202,11 @@ def _errors_of_examples(openapi: Mapping[str, Any]) -> Iterator[SourceDocument]:
 
 def _errors_of_schemas(openapi: Mapping[str, Any]) -> Iterator[SourceDocument]:
     """`components.schemas` that describe errors: one document per code they can have, or one for the schema itself."""
-    for name, entry in _mapping(_mapping(openapi.get("components")).get("schemas")).items():
-        schema = _resolve(openapi, _mapping(entry))
+    for name, entry in as_mapping(as_mapping(openapi.get("components")).get("schemas")).items():
+        schema = resolve(openapi, as_mapping(entry))
         if not _ERROR_SCHEMA.search(str(name)):
             continue
-        described = _text(schema.get("description"))[:DESCRIPTION_CHARACTERS_MAX]
+        described = as_text(schema.get("description"))[:DESCRIPTION_CHARACTERS_MAX]
         codes = _codes_of_schema(openapi, schema)
         for code in codes:
             details: dict[str, Any] = {"description": described}
@@ -252,29 +221,29 @@ def _errors_of_schemas(openapi: Mapping[str, Any]) -> Iterator[SourceDocument]:
 
 def _codes_of_schema(openapi: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
     """The values of an enumeration of codes, or of the field of an object that holds its code."""
-    fields = _mapping(schema.get("properties"))
-    places = [schema, *(_resolve(openapi, _mapping(fields.get(name))) for name in _ERROR_CODE_FIELDS)]
-    found = [value for place in places for value in (*_sequence(place.get("enum")), place.get("const"))]
+    fields = as_mapping(schema.get("properties"))
+    places = [schema, *(resolve(openapi, as_mapping(fields.get(name))) for name in _ERROR_CODE_FIELDS)]
+    found = [value for place in places for value in (*as_sequence(place.get("enum")), place.get("const"))]
     texts = [value[:NAME_CHARACTERS_MAX] for value in found if isinstance(value, str) and value.strip()]
     return list(dict.fromkeys(texts))[:ERRORS_MAX]
 
 
 def _error_responses(openapi: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for name, response in _mapping(_mapping(openapi.get("components")).get("responses")).items():
-        yield str(name), _mapping(response)
-    for entry in _mapping(openapi.get("paths")).values():
-        item = _mapping(entry)
+    for name, response in as_mapping(as_mapping(openapi.get("components")).get("responses")).items():
+        yield str(name), as_mapping(response)
+    for entry in as_mapping(openapi.get("paths")).values():
+        item = as_mapping(entry)
         for method in METHODS:
-            responses = _mapping(_mapping(item.get(method)).get("responses"))
+            responses = as_mapping(as_mapping(item.get(method)).get("responses"))
             for status, response in responses.items():
                 if str(status).startswith(("4", "5")):
-                    yield str(status), _mapping(response)
+                    yield str(status), as_mapping(response)
 
 
 def _from_response(openapi: Mapping[str, Any], status: str, response: Mapping[str, Any]) -> Iterator[SourceDocument]:
-    described = _text(response.get("description"))[:DESCRIPTION_CHARACTERS_MAX]
-    for media in _mapping(response.get("content")).values():
-        for name, example in _examples(openapi, _mapping(media)):
+    described = as_text(response.get("description"))[:DESCRIPTION_CHARACTERS_MAX]
+    for media in as_mapping(response.get("content")).values():
+        for name, example in _examples(openapi, as_mapping(media)):
             code = _code(example)[:NAME_CHARACTERS_MAX]
             message = _message(example)[:DESCRIPTION_CHARACTERS_MAX]
             if code and message:
@@ -287,48 +256,23 @@ def _from_response(openapi: Mapping[str, Any], status: str, response: Mapping[st
 
 
 def _examples(openapi: Mapping[str, Any], media: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    schema = _resolve(openapi, _mapping(media.get("schema")))
-    for value in (media.get("example"), schema.get("example"), *_sequence(schema.get("examples"))):
+    schema = resolve(openapi, as_mapping(media.get("schema")))
+    for value in (media.get("example"), schema.get("example"), *as_sequence(schema.get("examples"))):
         if isinstance(value, dict):
             yield "", cast("Mapping[str, Any]", value)
-    for name, entry in _mapping(media.get("examples")).items():
-        value = _resolve(openapi, _mapping(entry)).get("value")
+    for name, entry in as_mapping(media.get("examples")).items():
+        value = resolve(openapi, as_mapping(entry)).get("value")
         if isinstance(value, dict):
             yield str(name), cast("Mapping[str, Any]", value)
 
 
 def _code(example: Mapping[str, Any]) -> str:
-    inner = _mapping(example.get("error")) or example
+    inner = as_mapping(example.get("error")) or example
     found = (inner.get(name) for name in _ERROR_CODE_FIELDS)
     return next((str(value) for value in found if isinstance(value, str | int) and str(value)), "")
 
 
 def _message(example: Mapping[str, Any]) -> str:
-    inner = _mapping(example.get("error")) or example
+    inner = as_mapping(example.get("error")) or example
     texts = [value for name in _ERROR_MESSAGE_FIELDS if isinstance(value := inner.get(name), str) and value]
     return ". ".join(text.rstrip(".") for text in dict.fromkeys(texts[:2]))
-
-
-def _resolve(openapi: Mapping[str, Any], value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Follow ``$ref`` within the document; a reference that leads nowhere is an empty object."""
-    for _ in range(REFERENCE_DEPTH_MAX):
-        reference = value.get("$ref")
-        if not isinstance(reference, str):
-            return value
-        target: Any = openapi
-        for step in reference.removeprefix("#/").split("/"):
-            target = _mapping(target).get(step.replace("~1", "/").replace("~0", "~"), {})
-        value = _mapping(target)
-    return value
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def _sequence(value: object) -> list[Any]:
-    return cast("list[Any]", value) if isinstance(value, list) else []
-
-
-def _text(value: object) -> str:
-    return value.strip() if isinstance(value, str) else ""

@@ -20,6 +20,7 @@ GLUED_BELOW_WORDS = 25
 SPECIAL_TOKENS = 2
 BREADCRUMB_CHARACTERS_MAX = 160
 CODE_LINES_MAX = 12
+SENTENCE_WORDS_MIN, SENTENCE_WORDS_MAX = 3, 40
 TITLE_SEPARATOR = " › "
 
 _SENTENCE_END = re.compile(r"(?<=[.!?:])\s+(?=[\"'(`A-Z0-9])|\n+")
@@ -57,6 +58,18 @@ def split_page(page: Page, count_tokens: CountTokens, window_tokens: int) -> lis
         for text in _cut(section.blocks, count_tokens, budget):
             passages.append(Passage(len(passages), section.heading_path, section.anchor, text))
     return passages
+
+
+def first_sentences(page: Page, most: int) -> list[str]:
+    """The first sentences of the page's prose, in reading order; neither scraps nor those of absurd length."""
+    sentences: list[str] = []
+    for position, token in enumerate(page.tokens):
+        if token.type == "inline" and page.tokens[position - 1].type != "heading_open":
+            parts = (part.strip() for part in _SENTENCE_END.split(plain_text(token)))
+            sentences += [part for part in parts if SENTENCE_WORDS_MIN <= len(part.split()) <= SENTENCE_WORDS_MAX]
+        if len(sentences) >= most:
+            break
+    return sentences[:most]
 
 
 def breadcrumb_of(title: str, heading_path: Sequence[str]) -> str:

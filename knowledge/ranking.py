@@ -58,7 +58,11 @@ def rank(meaning: Sequence[Candidate], words: WordMatches, limit: int) -> list[R
     """The best documents: those named exactly first, then by fused evidence."""
     dense, passages = gather_evidence(meaning), gather_evidence(words.passages)
     documents, named = gather_evidence(words.documents), words.named
-    scores = fuse((DENSE_WEIGHT, dense), (PASSAGE_WORDS_WEIGHT, passages), (DOCUMENT_WORDS_WEIGHT, documents))
+    scores = fuse(
+        (DENSE_WEIGHT, scale(dense)),
+        (PASSAGE_WORDS_WEIGHT, scale(passages, ended=len(words.passages) < CANDIDATE_PASSAGES)),
+        (DOCUMENT_WORDS_WEIGHT, scale(documents, ended=len(words.documents) < NORMALISED_DOCUMENTS)),
+    )
     order = sorted(scores.keys() | named, key=lambda found: (found in named, scores.get(found, 0.0)), reverse=True)
     return [
         RankedDocument(
@@ -92,17 +96,28 @@ def gather_evidence(candidates: Sequence[Candidate]) -> dict[UUID, Evidence]:
     return dict(ranked[:NORMALISED_DOCUMENTS])
 
 
-def fuse(*lists: tuple[float, Mapping[UUID, Evidence]]) -> dict[UUID, float]:
-    """The weighted sum, per document, of its scores in each list scaled to between 0 and 1."""
+def scale(evidence: Mapping[UUID, Evidence], *, ended: bool = False) -> dict[UUID, float]:
+    """Scores between 0 and 1, 0 for the last of the list.
+
+    A list of words that has ended names every document with one of them: the last of it is still better than all
+    others, whose score is 0, so that is where the scale of an ended list begins.
+    """
+    if not evidence:
+        return {}
+    scores = [entry.score for entry in evidence.values()]
+    lowest = 0.0 if ended else min(scores)
+    spread = max(scores) - lowest
+    return {
+        document_id: (entry.score - lowest) / spread if spread > 0 else 1.0 for document_id, entry in evidence.items()
+    }
+
+
+def fuse(*lists: tuple[float, Mapping[UUID, float]]) -> dict[UUID, float]:
+    """The weighted sum, per document, of its scores in each list."""
     fused: dict[UUID, float] = {}
-    for weight, evidence in lists:
-        if not evidence:
-            continue
-        scores = [entry.score for entry in evidence.values()]
-        lowest, spread = min(scores), max(scores) - min(scores)
-        for document_id, entry in evidence.items():
-            scaled = (entry.score - lowest) / spread if spread > 0 else 1.0
-            fused[document_id] = fused.get(document_id, 0.0) + weight * scaled
+    for weight, scores in lists:
+        for document_id, score in scores.items():
+            fused[document_id] = fused.get(document_id, 0.0) + weight * score
     return fused
 
 

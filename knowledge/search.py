@@ -101,7 +101,8 @@ async def _load_rows(
         .where(chosen, col(item.deleted_at).is_(None))
         .with_only_columns(
             *_columns(item.id, item.document_id, item.position, item.kind, item.title, item.external_id, item.url),
-            *_columns(item.heading_path, item.anchor, col(item.metadata_).label("details")),
+            *_columns(item.heading_path, item.anchor),
+            *(col(item.metadata_)[name].astext.label(name) for name in ("method", "path", "operationId")),
             case((col(item.knowledge_type) == "chunk", col(item.text)), else_="").label("text"),
         )
     )
@@ -126,7 +127,6 @@ def _to_hit(document: Row[Any], passage: Row[Any], score: float, query: str) -> 
     url = document.url
     if url and passage.anchor and document.kind != "endpoint" and "#" not in url:
         url = f"{url}#{passage.anchor}"
-    details = document.details
     return Hit(
         kind=document.kind,
         document_id=document.id,
@@ -137,7 +137,7 @@ def _to_hit(document: Row[Any], passage: Row[Any], score: float, query: str) -> 
         text=passage.text,
         highlights=find_highlights(passage.text, query),
         score=score,
-        method=details.get("method"),
-        path=details.get("path"),
-        operation_id=details.get("operationId"),
+        method=document.method,
+        path=document.path,
+        operation_id=document.operationId,
     )

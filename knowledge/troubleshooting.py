@@ -23,6 +23,7 @@ from ontology.errors import Flaw, NotFound, SearchUnavailable, list_error_classe
 from ontology.events import REQUEST_EVENT, EventFilter, LoggedRequest, select_events
 from ontology.ids import encode_id
 from ontology.knowledge_items import DocumentKind, KnowledgeItem
+from ontology.nearest_names import NEAREST_MAX
 from ontology.records import to_epoch_ms
 
 LIMIT_DEFAULT = 5
@@ -269,7 +270,21 @@ def _read_flaws(problem: Mapping[str, Any] | None) -> tuple[Flaw, ...]:
     listed: object = (problem or {}).get("errors")
     entries = cast("list[object]", listed)[:FLAWS_MAX] if isinstance(listed, list) else []
     mappings = [cast("dict[str, Any]", entry) for entry in entries if isinstance(entry, dict)]
-    return tuple(Flaw(*(_text(entry.get(name)) for name in ("location", "message", "fix"))) for entry in mappings)
+    return tuple(
+        Flaw(
+            location=_text(entry.get("location")),
+            message=_text(entry.get("message")),
+            fix=_text(entry.get("fix")),
+            did_you_mean=_read_names(entry),
+        )
+        for entry in mappings
+    )
+
+
+def _read_names(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    near: object = entry.get("did_you_mean")
+    listed = cast("list[object]", near)[:NEAREST_MAX] if isinstance(near, list) else []
+    return tuple(text for one in listed if (text := _text(one)))
 
 
 def _text(value: object) -> str:

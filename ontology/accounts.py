@@ -206,7 +206,8 @@ async def find_session(session: AsyncSession, token: str, now: datetime) -> Sign
     if person.status != ACTIVE or (place := await _find_place(session, person)) is None:
         return None
     organisation, group = place
-    actor = act_as(person, Plan(organisation.plan), await find_ancestor_ids(session, person.org_id, group.id))
+    ancestors = await find_ancestor_ids(session, person.org_id, group.id)
+    actor = act_as(person, Plan(organisation.plan), ancestors, organisation.features_on)
     return SignedIn(
         actor=actor,
         person_name=person.name,

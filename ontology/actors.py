@@ -20,6 +20,7 @@ class Actor:
 
     Its reach is `group_id` and every group below it. `ancestor_ids` are the groups above, nearest first: they are not
     within reach, but their documents marked `subtree` may be read. `edits_own_only`: others' rows may be read only.
+    `feature_sets` are those its organisation has switched on.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Actor:
     request_id: str | None = None
     ancestor_ids: tuple[UUID, ...] = field(default=())
     edits_own_only: bool = False
+    feature_sets: frozenset[str] = frozenset()
 
     def require(self, scope: Scope) -> None:
         """Refuse unless the actor holds the scope.
@@ -63,6 +65,7 @@ class Actor:
             request_id,
             self.ancestor_ids,
             self.edits_own_only,
+            self.feature_sets,
         )
 
 

@@ -23,6 +23,7 @@ from ontology.errors import (
     NotFound,
 )
 from ontology.events import record_event
+from ontology.features import require_feature
 from ontology.groups import get_active_group, get_group
 from ontology.ids import GroupId, decode_id, encode_id
 from ontology.merge import merge_patch
@@ -93,11 +94,11 @@ async def create_connection(session: AsyncSession, actor: Actor, new: Connection
     """Connect two ends, with its event; the same pair twice at once makes one connection and one refusal.
 
     Raises:
-        UnknownType, InvalidConnection, InvalidProperties, DuplicateConnection.
+        UnknownType, FeatureDisabled, InvalidConnection, InvalidProperties, DuplicateConnection.
         ManagedType: the platform maintains it; a membership of a group is one.
         NotFound: the group or an end, the same whether it does not exist or lies out of reach.
     """
-    kind = _check_new(new)
+    kind = _check_new(actor, new)
     connection = await _build_connection(session, actor, kind, new)
     if not kind.repeatable and (twin := await _find_twin(session, actor, connection)) is not None:
         place = encode_id("connection", twin.id)
@@ -112,7 +113,7 @@ async def put_connection(session: AsyncSession, actor: Actor, new: ConnectionCre
     Raises:
         The same as `create_connection`, but for duplicates. InvalidConnection: the type joins a pair more than once.
     """
-    kind = _check_new(new)
+    kind = _check_new(actor, new)
     if kind.repeatable:
         flaw = Flaw("body.relationshipType", f"`{kind.name}` joins a pair more than once", "create it with POST")
         raise InvalidConnection(flaws=[flaw])
@@ -130,12 +131,13 @@ async def put_connection(session: AsyncSession, actor: Actor, new: ConnectionCre
     return twin
 
 
-def _check_new(new: ConnectionCreate) -> ConnectionType:
+def _check_new(actor: Actor, new: ConnectionCreate) -> ConnectionType:
     kind = get_connection_type(new.relationship_type)
     if kind.is_managed_towards(decode_id(new.to_id)[0]):
         invites = kind.name == "member_of"
         fix = "invite the person with /v1/people/invitations" if invites else "the platform maintains it"
         raise ManagedType(flaws=[Flaw("body.relationshipType", f"`{kind.name}` cannot be written here", fix)])
+    require_feature(actor, kind, "body.relationshipType")
     if new.from_id == new.to_id:
         flaw = Flaw("body.toId", "is the same as `fromId`", "name two different ends")
         raise InvalidConnection(flaws=[flaw])

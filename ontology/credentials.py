@@ -119,6 +119,7 @@ def _describe_credential(key: Thing, group: Group, organisation: Group, ancestor
         plan=plan,
         key_id=key.id,
         ancestor_ids=ancestors,
+        feature_sets=organisation.features_on,
     )
     end = find_end(properties)
     return Credential(

@@ -17,6 +17,7 @@ from ontology.actors import Actor
 from ontology.connection_rows import Connection
 from ontology.errors import Flaw, InvalidRequest, NotFound, SystemEvent
 from ontology.events import Event
+from ontology.features import require_feature
 from ontology.groups import Group, get_active_group
 from ontology.ids import GroupId, decode_id
 from ontology.knowledge_items import KnowledgeItem
@@ -75,7 +76,7 @@ async def create_event(session: AsyncSession, actor: Actor, new: EventCreate, no
     """Record one event.
 
     Raises:
-        UnknownType, SystemEvent: its type. InvalidRequest: it lies in the future.
+        UnknownType, SystemEvent, FeatureDisabled: its type. InvalidRequest: it lies in the future.
         NotFound: its group, actor or target, the same whether it does not exist or lies out of reach.
         GroupArchived.
     """
@@ -91,7 +92,7 @@ async def _create(
     session: AsyncSession, actor: Actor, placed: Sequence[tuple[str, EventCreate]], now: datetime
 ) -> list[Event]:
     for place, new in placed:
-        _check_type(place, new.type)
+        _check_type(actor, place, new.type)
         if new.timestamp is not None and new.timestamp > now + CLOCK_SKEW:
             raise InvalidRequest(flaws=[Flaw(f"{place}.timestamp", "lies in the future", "send when it happened")])
     groups = {wanted: (await get_active_group(session, actor, wanted)).id for wanted in {n.group_id for _, n in placed}}
@@ -115,12 +116,13 @@ async def _create(
     return events
 
 
-def _check_type(place: str, name: str) -> None:
+def _check_type(actor: Actor, place: str, name: str) -> None:
     kind = get_event_type(name, f"{place}.type")
     if kind.policy == "system_only":
         message = f"`{kind.name}` is written by the platform alone"
         flaw = Flaw(f"{place}.type", message, "use a type whose `policy` is `custom_allowed` in `GET /v1/ontology`")
         raise SystemEvent(flaws=[flaw])
+    require_feature(actor, kind, f"{place}.type")
 
 
 async def _check_reach(session: AsyncSession, actor: Actor, placed: Sequence[tuple[str, EventCreate]]) -> None:

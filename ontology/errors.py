@@ -3,7 +3,7 @@
 400  InvalidJson, InvalidRequest, InvalidCursor, InvalidId
 401  MissingApiKey, InvalidApiKey, ExpiredApiKey, InvalidSignature
 403  InsufficientScope, QuotaExceeded, GroupArchived, PrivilegeEscalation, ManagedType, AddressNotAllowed,
-     OriginNotAllowed, SystemEvent
+     OriginNotAllowed, SystemEvent, FeatureDisabled
 404  NotFound            405  MethodNotAllowed            406  NotAcceptable
 409  Conflict, SlugTaken, DuplicateConnection, IdempotencyInFlight
 412  PreconditionFailed
@@ -14,20 +14,26 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """One thing wrong with a request: where (`body.name`, `query.limit`), what, and how to mend it."""
+    """One thing wrong with a request: where (`body.name`, `query.limit`), what, and how to mend it.
+
+    `did_you_mean`: the valid names or values nearest to the one that was sent, the likeliest first; shown where there
+    are any.
+    """
 
     location: str
     message: str
     fix: str = ""
+    did_you_mean: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, str]:
-        return asdict(self)
+    def as_json(self) -> dict[str, Any]:
+        shown: dict[str, Any] = {"location": self.location, "message": self.message, "fix": self.fix}
+        return shown | ({"did_you_mean": list(self.did_you_mean)} if self.did_you_mean else {})
 
 
 class PortalError(Exception):
@@ -161,6 +167,13 @@ class SystemEvent(PortalError):
     status = 403
     title = "Only the platform records this type of event"
     advice = "Record an event of a type whose `policy` is `custom_allowed` in `GET /v1/ontology`."
+
+
+class FeatureDisabled(PortalError):
+    code = "feature_disabled"
+    status = 403
+    title = "The type's feature set is switched off"
+    advice = "Have an administrator switch on the feature set named in `errors`, or use a type that everybody has."
 
 
 class NotFound(PortalError):

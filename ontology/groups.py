@@ -3,6 +3,7 @@
 import re
 import secrets
 from typing import Annotated, Any, ClassVar
+from unicodedata import combining, normalize
 from uuid import UUID
 
 from pydantic import Field as PydanticField
@@ -53,7 +54,7 @@ class GroupFields(TenantRow):
 
 
 class Group(GroupFields, table=True):
-    """A node of the tree. `handle`, `plan` and `custom_limits` are an organisation's, so only roots have them."""
+    """A node of the tree. Its last fields are an organisation's, so only roots have them."""
 
     __tablename__ = "groups"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (
@@ -66,6 +67,11 @@ class Group(GroupFields, table=True):
     handle: str | None = Field(default=None, sa_type=Text, exclude=True)
     plan: str | None = Field(default=None, sa_type=Text, exclude=True)
     custom_limits: dict[str, Any] | None = Field(default=None, sa_type=JSONB, exclude=True)
+    feature_sets: list[str] | None = Field(default=None, sa_type=JSONB, exclude=True)
+
+    @property
+    def features_on(self) -> frozenset[str]:
+        return frozenset(self.feature_sets or ())
 
 
 GroupName = Annotated[str, PydanticField(min_length=1, max_length=200, pattern=r"\S", examples=["Riverside Academy"])]
@@ -108,8 +114,9 @@ class GroupUpdate(Input):
 
 
 def make_slug(name: str) -> str:
-    """A slug from a name, with a random end so that two groups of one name get two slugs."""
-    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60].strip("-")
+    """A slug from a name, accents taken off, with a random end so that two groups of one name get two slugs."""
+    letters = (letter for letter in normalize("NFKD", name.casefold()) if not combining(letter))
+    words = re.sub(r"[^a-z0-9]+", "-", "".join(letters)).strip("-")[:60].strip("-")
     return f"{words or 'group'}-{secrets.token_hex(3)}"
 
 

@@ -102,10 +102,11 @@ async def write_thing(database: FastDatabase, actor: Actor, new: ThingCreate, no
     """Create a thing and its event in one statement; the thing as JSON.
 
     Raises:
-        UnknownType, ManagedType, InvalidProperties. ServiceUnavailable: it may have been created, or not.
+        UnknownType, ManagedType, FeatureDisabled, InvalidProperties.
+        ServiceUnavailable: it may have been created, or not.
         Unserved: the group is counted, archived or out of reach.
     """
-    kind = check_new_thing(new)
+    kind = check_new_thing(actor, new)
     if PLAN_LIMITS[actor.plan].things_per_group_max is not None:
         raise Unserved
     thing_id, event_id = new_id(), new_id()

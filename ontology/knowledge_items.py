@@ -129,6 +129,13 @@ class KnowledgeItem(KnowledgeFields, table=True):
         return select(cls).where(cls.reach(actor) | shared | public)
 
 
+# Served by the partial index `ix_knowledge_items_pending`.
+_PENDING = (
+    col(KnowledgeItem.knowledge_type) == "document",
+    col(KnowledgeItem.indexed_version) < col(KnowledgeItem.version),
+)
+
+
 async def list_chunks(session: AsyncSession, document_id: UUID) -> list[KnowledgeItem]:
     """The passages of a document, in order; the transaction decides what is visible."""
     query = select(KnowledgeItem).where(
@@ -137,17 +144,20 @@ async def list_chunks(session: AsyncSession, document_id: UUID) -> list[Knowledg
     return list((await session.exec(query.order_by(col(KnowledgeItem.position)))).all())
 
 
+async def is_any_pending(session: AsyncSession) -> bool:
+    """Whether the index is behind for any document of any organisation (duty `indexing`)."""
+    query = select(KnowledgeItem.id).where(*_PENDING).limit(1)
+    return (await session.exec(query)).first() is not None
+
+
 async def claim_pending(session: AsyncSession, limit: int) -> list[KnowledgeItem]:
     """Documents of all organisations whose index is behind, oldest first, locked until commit (duty `indexing`).
 
-    Other workers skip what is locked here. Uses the partial index `ix_knowledge_items_pending`.
+    Other workers skip what is locked here.
     """
     query = (
         select(KnowledgeItem)
-        .where(
-            col(KnowledgeItem.knowledge_type) == "document",
-            col(KnowledgeItem.indexed_version) < col(KnowledgeItem.version),
-        )
+        .where(*_PENDING)
         .order_by(col(KnowledgeItem.updated_at))
         .limit(limit)
         .with_for_update(skip_locked=True)

@@ -12,14 +12,32 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, NullPool, create_engine, text
 
-from ontology import accounts, connection_rows, idempotency, invitations, key_secrets, knowledge_items, usage
+from ontology import (
+    accounts,
+    connection_rows,
+    idempotency,
+    invitations,
+    key_secrets,
+    knowledge_items,
+    usage,
+    usage_patterns,
+)
 from ontology.database import driver_url
 from ontology.records import metadata
 from ontology.settings import Settings
 
 # Importing the modules above is what fills this.
 MODELS = metadata
-ROW_MODULES = (accounts, connection_rows, idempotency, invitations, key_secrets, knowledge_items, usage)
+ROW_MODULES = (
+    accounts,
+    connection_rows,
+    idempotency,
+    invitations,
+    key_secrets,
+    knowledge_items,
+    usage,
+    usage_patterns,
+)
 _LOCK = 6_617_346_001
 _MONTHS_AHEAD = 13
 _APPEND_ONLY = frozenset({"events", "request_log"})

@@ -85,7 +85,9 @@ class PersonUpdate(Input):
     )
 
 
-def act_as(person: Person, plan: Plan, ancestor_ids: tuple[UUID, ...] = ()) -> Actor:
+def act_as(
+    person: Person, plan: Plan, ancestor_ids: tuple[UUID, ...] = (), feature_sets: frozenset[str] = frozenset()
+) -> Actor:
     """The actor that a signed-in person is: in their group and below it, with the scopes of their role."""
     rights = ROLES[Role(person.role)]
     return Actor(
@@ -96,6 +98,7 @@ def act_as(person: Person, plan: Plan, ancestor_ids: tuple[UUID, ...] = ()) -> A
         plan=plan,
         ancestor_ids=ancestor_ids,
         edits_own_only=rights.edits_own_only,
+        feature_sets=feature_sets,
     )
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
-from pydantic import BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 from sqlalchemy import ColumnElement, DateTime, MetaData, Uuid
@@ -103,10 +103,10 @@ class Record(SQLModel):
         return {name: data[name] for name in names if name in data} | data
 
 
-class Input(Record):
+class Input(BaseModel):
     """Base of request bodies: strict about types, and an unknown field is an error, not a surprise."""
 
-    model_config = ConfigDict(  # pyright: ignore[reportAssignmentType]
+    model_config = ConfigDict(
         alias_generator=to_camel,
         populate_by_name=False,
         extra="forbid",

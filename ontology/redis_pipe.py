@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections import deque
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from ontology.redis_client import TIMEOUT_SECONDS, KnownServer, RedisAddress, RedisError
 
@@ -130,8 +130,7 @@ class _Wire(asyncio.Protocol):
         self.connection_lost(None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         arrived = self._arrived + data if self._arrived else data

@@ -6,7 +6,6 @@ byte was received is therefore in the log, whatever dies afterwards.
 """
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -106,10 +105,10 @@ async def append_entries(redis: Redis, entries: Sequence[LogEntry], pipe: RedisP
         await pipe.execute(pack("XADD", STREAM, "MAXLEN", "~", STREAM_LENGTH_MAX, "*", "rows", rows))
 
 
-async def read_entries(redis: Redis, count: int) -> list[tuple[bytes, list[dict[str, Any]]]]:
-    """The oldest entries with their rows, still in the stream."""
+async def read_entries(redis: Redis, count: int) -> list[tuple[bytes, list[msgspec.Raw]]]:
+    """The oldest entries with their rows, each as the JSON it is, still in the stream."""
     found: Any = await redis.xrange(STREAM, count=count)
-    return [(identity, json.loads(fields[b"rows"])) for identity, fields in found]
+    return [(identity, msgspec.json.decode(fields[b"rows"], type=list[msgspec.Raw])) for identity, fields in found]
 
 
 async def forget_entries(redis: Redis, identities: Sequence[bytes]) -> None:
@@ -117,7 +116,7 @@ async def forget_entries(redis: Redis, identities: Sequence[bytes]) -> None:
     await redis.xdel(STREAM, *identities)
 
 
-async def store_entries(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
+async def store_entries(session: AsyncSession, rows: Sequence[dict[str, Any] | msgspec.Raw]) -> None:
     """Write entries to the table, the keys' usage and their last use; entries already there are left alone.
 
     One statement, whatever the number of rows (duty `request_log`). COPY is refused on tables with row-level security.

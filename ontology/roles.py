@@ -71,5 +71,12 @@ def read_rights(facts: dict[str, Any]) -> RoleRights:
 
 
 ROLES: dict[Role, RoleRights] = {Role(facts["name"]): read_rights(facts) for facts in ROLE_FACTS}
+# What people are told; programs send and get the names.
+ROLE_TITLES = {
+    Role.PLATFORM_OWNER: "Platform owner",
+    Role.ORG_OWNER: "Owner",
+    Role.ORG_USER: "Member",
+    Role.CUSTOMER: "Customer",
+}
 # What can be given to a person of an organisation; who runs the installation is not one.
 MEMBER_ROLES = (Role.ORG_OWNER, Role.ORG_USER, Role.CUSTOMER)

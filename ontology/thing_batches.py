@@ -5,7 +5,7 @@ savepoint. Locks are taken in one order (rows by id, then quotas by group), so t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 from uuid import UUID
 
@@ -195,7 +195,7 @@ def _refuse_if_any(outcomes: Sequence[Outcome]) -> None:
 def _at(place: str, flaw: Flaw) -> Flaw:
     """`body.name` of an item as a place in the batch."""
     inner = flaw.location.removeprefix("body")
-    return flaw if flaw.location.startswith(("header", "body.items[")) else Flaw(place + inner, flaw.message, flaw.fix)
+    return flaw if flaw.location.startswith(("header", "body.items[")) else replace(flaw, location=place + inner)
 
 
 async def _store(batch: _Batch) -> None:

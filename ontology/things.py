@@ -29,6 +29,7 @@ from ontology.actors import Actor
 from ontology.database import lock_for_count, run_sql
 from ontology.errors import Conflict, Flaw, ManagedType, NotFound, QuotaExceeded
 from ontology.events import record_event
+from ontology.features import require_feature
 from ontology.groups import Group, get_active_group, get_group
 from ontology.ids import GroupId, ThingId, encode_id, new_id
 from ontology.merge import merge_patch
@@ -178,10 +179,10 @@ async def create_thing(session: AsyncSession, actor: Actor, new: ThingCreate) ->
     """Create a thing and its event.
 
     Raises:
-        UnknownType, ManagedType, InvalidProperties: the type and what it holds.
+        UnknownType, ManagedType, FeatureDisabled, InvalidProperties: the type and what it holds.
         NotFound, GroupArchived, QuotaExceeded: the group.
     """
-    check_new_thing(new)
+    check_new_thing(actor, new)
     group = await get_active_group(session, actor, new.group_id)
     await _check_quota(session, actor, group)
     thing = build_thing(actor, new, group)
@@ -193,9 +194,9 @@ def build_thing(actor: Actor, new: ThingCreate, group: Group) -> Thing:
     """A thing to be stored in a group that takes writes.
 
     Raises:
-        UnknownType, ManagedType, InvalidProperties.
+        UnknownType, ManagedType, FeatureDisabled, InvalidProperties.
     """
-    kind = check_new_thing(new)
+    kind = check_new_thing(actor, new)
     return Thing(
         org_id=actor.org_id,
         group_id=group.id,
@@ -207,13 +208,14 @@ def build_thing(actor: Actor, new: ThingCreate, group: Group) -> Thing:
     )
 
 
-def check_new_thing(new: ThingCreate) -> ThingType:
+def check_new_thing(actor: Actor, new: ThingCreate) -> ThingType:
     """The type of a thing to create.
 
     Raises:
-        UnknownType, ManagedType, InvalidProperties.
+        UnknownType, ManagedType, FeatureDisabled, InvalidProperties.
     """
     kind = require_generic(get_thing_type(new.type))
+    require_feature(actor, kind, "body.type")
     check_properties(kind.properties, new.properties, "body.properties")
     return kind
 

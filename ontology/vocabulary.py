@@ -1,16 +1,17 @@
 """The vocabulary: every thing, connection and event type, with its properties and who may write it.
 
 The facts are data (`vocabulary.json`); counts are computed from it, never typed. Presence of properties is not
-checked, their types and closed enumerations are; a type takes properties the vocabulary does not name.
+checked, their types and closed enumerations are; a type takes properties the vocabulary does not name. A type of a
+feature set is known to everybody, and written by organisations that have the set switched on.
 """
 
 import json
-from dataclasses import dataclass
-from difflib import get_close_matches
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from ontology.errors import Flaw, InvalidProperties, UnknownType
+from ontology.nearest_names import ask_back, find_nearest_names
 
 Properties = tuple[dict[str, Any], ...]
 _JSON_TYPES: dict[str, tuple[type, ...]] = {
@@ -31,6 +32,7 @@ class ThingType:
     summary: str
     policy: str
     properties: Properties
+    feature: str | None
 
     @property
     def is_managed(self) -> bool:
@@ -54,6 +56,7 @@ class ConnectionType:
     sources: frozenset[str]
     targets: frozenset[str]
     properties: Properties
+    feature: str | None
 
     @property
     def is_managed(self) -> bool:
@@ -73,6 +76,7 @@ class EventType:
     policy: str
     required: tuple[str, ...]
     optional: tuple[str, ...]
+    feature: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,15 @@ class GroupType:
 _FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "vocabulary.json").read_text(encoding="utf-8"))
 
 THING_TYPES = {
-    t["name"]: ThingType(t["name"], t["category"], t["tier"], t["summary"], t["policy"], tuple(t["properties"]))
+    t["name"]: ThingType(
+        t["name"],
+        t["category"],
+        t["tier"],
+        t["summary"],
+        t["policy"],
+        tuple(t["properties"]),
+        t.get("feature"),
+    )
     for t in _FACTS["thingTypes"]
 }
 CONNECTION_TYPES = {
@@ -99,6 +111,7 @@ CONNECTION_TYPES = {
         frozenset(t["from"]),
         frozenset(t["to"]),
         tuple(t["properties"]),
+        t.get("feature"),
     )
     for t in _FACTS["connectionTypes"]
 }
@@ -111,20 +124,28 @@ EVENT_TYPES = {
         t["policy"],
         tuple(t["required"]),
         tuple(t["optional"]),
+        t.get("feature"),
     )
     for t in _FACTS["eventTypes"]
 }
+# Sets of types that an organisation switches on when it wants them; what belongs to none is always there.
+FEATURE_SETS: dict[str, str] = {t["name"]: t["summary"] for t in _FACTS["featureSets"]}
 GROUP_TYPES = {t["name"]: GroupType(t["name"], t["summary"], t["defaults"]) for t in _FACTS["groupTypes"]}
 GROUP_SETTINGS: Properties = tuple(_FACTS["groupSettings"])
 ROLE_FACTS: list[dict[str, Any]] = _FACTS["roles"]
 EVENT_ALIASES: dict[str, str] = _FACTS["eventAliases"]
 
 
+# So many types are few enough to be named in a refusal.
+NAMED_MAX = 10
+
+
 def unknown_type(location: str, name: str, known: dict[str, Any]) -> UnknownType:
     """The refusal of a type that does not exist, with the nearest ones that do."""
-    near = get_close_matches(name, known, n=3, cutoff=0.5)
-    fix = f"did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else "GET /v1/ontology lists all types"
-    return UnknownType(f"`{name[:80]}` is not a known type.", flaws=[Flaw(location, "unknown type", fix)])
+    near = find_nearest_names(name, tuple(known))
+    few = f"send one of {', '.join(f'`{type_name}`' for type_name in known)}" if len(known) <= NAMED_MAX else ""
+    fix = ask_back(near) if near else few or "GET /v1/ontology lists all types"
+    return UnknownType(f"`{name[:80]}` is not a known type.", flaws=[Flaw(location, "unknown type", fix, near)])
 
 
 def get_thing_type(name: str, location: str = "body.type") -> ThingType:
@@ -170,7 +191,9 @@ def _find_flaws(declared: Properties, given: dict[str, Any], location: str) -> l
         if expected is not None and (not isinstance(value, expected) or _is_boolean_number(value, rule["type"])):
             flaws.append(Flaw(place, f"must be of type {rule['type']}", f"send a JSON {rule['type']}"))
         elif "enum" in rule and value not in rule["enum"]:
-            flaws.append(Flaw(place, "is not one of the allowed values", f"use one of {', '.join(rule['enum'])}"))
+            near = find_nearest_names(value, rule["enum"]) if isinstance(value, str) else ()
+            fix = f"use one of {', '.join(rule['enum'])}"
+            flaws.append(Flaw(place, "is not one of the allowed values", fix, near))
         elif isinstance(value, list):
             flaws.extend(_find_item_flaws(rule, cast("list[Any]", value), place))
         elif isinstance(value, dict) and "fields" in rule:
@@ -188,7 +211,7 @@ def _find_item_flaws(rule: dict[str, Any], values: list[Any], place: str) -> lis
             flaws.append(Flaw(f"{place}[{index}]", f"must be of type {items}", f"send a JSON {items}"))
         else:
             flaws.extend(_find_flaws((item | {"name": str(index)},), {str(index): value}, place))
-    return [Flaw(_as_index(flaw.location, place), flaw.message, flaw.fix) for flaw in flaws]
+    return [replace(flaw, location=_as_index(flaw.location, place)) for flaw in flaws]
 
 
 def _as_index(location: str, place: str) -> str:

@@ -15,13 +15,13 @@ from api.authentication import Authenticator
 from api.dispatch import Dispatch
 from api.frame import Frame
 from api.inputs import BODY_BYTES_MAX
-from api.logging import configure_logging
 from api.routes import api_names, api_router, openapi_document
 from api.services import Services
 from api.tails import Tails
 from knowledge.client import KnowledgeClient
 from ontology.database import create_engine
 from ontology.fast_database import FastDatabase
+from ontology.log_lines import configure_logging
 from ontology.redis_client import KnownServer, create_redis, find_plain_address
 from ontology.redis_pipe import RedisPipe
 from ontology.settings import Settings

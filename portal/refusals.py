@@ -9,12 +9,13 @@ from litestar.response import Redirect
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
-from api.problems import answer_problem, problem_headers, translate
+from api.problems import NO_OPERATION, answer_problem, problem_headers, translate
 from ontology.errors import MissingApiKey, NotFound
 from portal.rendering import render
 from portal.sessions import ForgedForm, NotSignedIn, read_visitor
 
 PROGRAM_PATHS = ("/v1", "/health", "/openapi.json", "/explorer-key")
+FORM_PAGES = ("/keys", "/members", "/documents", "/troubleshoot")
 FORGED = "The form is too old or was not sent from this site. Go back, load the page again and send it once more."
 
 
@@ -41,7 +42,7 @@ def answer_refusal(request: Request[Any, Any, Any], error: Exception) -> Respons
     title, detail = refusal.title, refusal.detail
     if refusal.status == 404:
         title = "Page not found"
-        if detail == NotFound.advice:
+        if detail in (NotFound.advice, NO_OPERATION):
             detail = "Nothing is at this address. The search may know what you were looking for."
     headers = {name: value for name, value in problem_headers(refusal).items() if name == "retry-after"}
     return _RefusalPage(ProblemPage(refusal.status, title, detail, request_id), headers)
@@ -51,7 +52,9 @@ def _lead_to_sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
     """To the form, and from there back to the page one wanted, or to that of the form one sent."""
     path = request.url.path
     if request.method != "GET":
-        path = "/keys" if path.startswith("/keys") else "/start"
+        path = next((page for page in FORM_PAGES if path.startswith(page)), "/start")
+    elif request.url.query:
+        path = f"{path}?{request.url.query}"
     return Redirect(f"/sign-in?next={quote(path, safe='/')}", status_code=303)
 
 

@@ -14,6 +14,7 @@ from litestar import Response
 from litestar.datastructures import Cookie
 
 from ontology.accounts import SignedIn
+from ontology.roles import ROLE_TITLES, Role
 
 ROOT = Path(__file__).parent.parent
 STATIC_DIR = ROOT / "static"
@@ -49,7 +50,12 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals.update(static_url=static_url)  # pyright: ignore[reportUnknownMemberType]
+    made.filters.update(role_title=_title_role)  # pyright: ignore[reportUnknownMemberType]
     return made
+
+
+def _title_role(name: str) -> str:
+    return ROLE_TITLES[Role(name)]
 
 
 def render(

@@ -20,6 +20,7 @@ from ontology.accounts import SESSION_LIFE, SignedIn, digest_token, find_session
 from ontology.database import open_lookup
 from ontology.errors import InsufficientScope, ServiceUnavailable
 from ontology.records import utc_now
+from ontology.roles import ROLE_TITLES
 from ontology.scopes import Scope
 from portal.rendering import Site
 
@@ -81,7 +82,8 @@ class Visitor:
         """Raises: NotSignedIn, NotAllowed."""
         member = self.member()
         if scope not in member.actor.scopes:
-            raise NotAllowed(f"You are here as {member.role}. Ask an owner of {member.organisation_name} for more.")
+            role = ROLE_TITLES[member.role].lower()
+            raise NotAllowed(f"You are here as {role}. Ask an owner of {member.organisation_name} for more.")
         return member
 
 

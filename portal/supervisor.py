@@ -168,7 +168,7 @@ def web_arguments(settings: Settings) -> tuple[str, ...]:
     return (
         *("-m", "granian", "portal.web_process:create_app", "--factory", "--interface", "asgi"),
         *("--host", settings.host, "--port", str(settings.port), "--workers", str(settings.web_processes)),
-        *("--loop", "asyncio", "--no-ws", "--http", "1", "--log-level", "warning"),
+        *("--loop", "uvloop", "--no-ws", "--http", "1", "--log-level", "warning"),
         *("--respawn-failed-workers", "--workers-kill-timeout", "10"),
         *("--http1-header-read-timeout", "10000"),
     )

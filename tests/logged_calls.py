@@ -1,12 +1,14 @@
 """Calls as the web processes log them, made up by tests that need one of a certain time, status or latency."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from ontology.ids import first_id, new_id
+from ontology.database import open_duty
+from ontology.ids import decode_id, first_id, new_id
 from ontology.records import utc_now
-from ontology.request_log import LogEntry
+from ontology.request_log import LogEntry, describe_entry, store_entries
+from ontology.usage_patterns import DUTY, mine_calls, share_patterns
 from tests.program import Caller, Program
 from worker.request_log import drain_request_log
 
@@ -38,3 +40,35 @@ async def drain(program: Program) -> None:
     """What the worker does, until nothing is left to do."""
     while await drain_request_log(program.engine, program.redis):
         continue
+
+
+async def log_session(
+    program: Program, caller: Caller, *operations: str, at: datetime | None = None, **more: Any
+) -> None:
+    """Calls of a caller's key, a millisecond apart, as the worker stores them."""
+    start = at or utc_now() - timedelta(minutes=10)
+    rows: list[dict[str, Any]] = []
+    for number, operation in enumerate(operations):
+        method, endpoint = operation.split(" ")
+        entry = logged_call(
+            caller,
+            at=start + timedelta(milliseconds=number),
+            key_id=decode_id(caller.key_id)[1],
+            key_thing_id=caller.key_id,
+            group_id=decode_id(caller.group_id)[1],
+            method=method,
+            endpoint=endpoint,
+            **more,
+        )
+        rows.append(describe_entry(entry) | {"timestamp": entry.at.isoformat()})
+    async with open_duty(program.engine, "request_log") as session:
+        await store_entries(session, rows)
+
+
+async def learn(program: Program, now: datetime | None = None) -> None:
+    """What the worker learns of all that is in the log, at a time when nothing more is on its way."""
+    now = now or utc_now() + timedelta(hours=1)
+    async with open_duty(program.engine, DUTY) as session:
+        while await mine_calls(session, now):
+            continue
+        await share_patterns(session, now.date())

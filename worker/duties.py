@@ -13,22 +13,35 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """Something to do again and again: `perform` tells how much it did, and rests only when that was nothing."""
+    """Something to do again and again: `perform` tells how much it did, and rests when that was less than a full turn.
+
+    What comes in steadily is then done in few large turns rather than in many small ones.
+    """
 
     name: str
     perform: Callable[[], Awaitable[int]]
     rest_seconds: float
+    full_turn: int = 1
 
 
 async def keep_doing(duty: Duty, stopping: asyncio.Event) -> None:
-    """Until told to stop; a failure is logged and tried again, since all duties may be repeated."""
+    """Until told to stop; a failure is logged and tried again, since all duties may be repeated.
+
+    What a duty waits for is told once, and again when it goes on.
+    """
+    awaited = ""
     while not stopping.is_set():
         pause = duty.rest_seconds
         try:
             done = await duty.perform()
-            pause = 0.0 if done else pause
+            if awaited:
+                _log.info("duty %s goes on", duty.name)
+                awaited = ""
+            pause = 0.0 if done >= duty.full_turn else pause
         except PortalError as refusal:
-            _log.info("duty %s waits: %s", duty.name, refusal.title)
+            if refusal.title != awaited:
+                awaited = refusal.title
+                _log.info("duty %s waits: %s", duty.name, awaited)
             pause = max(pause, FAILURE_PAUSE_SECONDS)
         except Exception as error:
             _log.warning("duty %s failed", duty.name, exc_info=error)

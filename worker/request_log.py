@@ -2,8 +2,8 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any
 
+import msgspec
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -12,7 +12,7 @@ from ontology.redis_client import Redis
 from ontology.request_log import forget_entries, read_entries, store_entries
 
 # Entries of the stream; each holds the calls that ended together, 100 at most.
-BATCH = 200
+BATCH = 500
 _log = logging.getLogger(__name__)
 
 
@@ -30,14 +30,15 @@ async def drain_request_log(engine: AsyncEngine, redis: Redis) -> int:
     return sum(len(rows) for _, rows in entries)
 
 
-async def _store(engine: AsyncEngine, rows: Sequence[dict[str, Any]]) -> None:
+async def _store(engine: AsyncEngine, rows: Sequence[msgspec.Raw]) -> None:
     """Half by half where some cannot be stored, until those are found."""
     try:
         async with open_duty(engine, "request_log") as session:
             await store_entries(session, rows)
     except IntegrityError as error:
         if len(rows) == 1:
-            _log.error("the call %s is of nobody known and is not logged: %s", rows[0]["request_id"], error.orig)
+            request_id = msgspec.json.decode(rows[0])["request_id"]
+            _log.error("the call %s is of nobody known and is not logged: %s", request_id, error.orig)
             return
         middle = len(rows) // 2
         await _store(engine, rows[:middle])

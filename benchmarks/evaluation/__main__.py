@@ -2,14 +2,14 @@
 
 Writes the figures to ``benchmarks/results`` and to a page of the documentation. Vectors are kept in ``.eval-cache``,
 so only the first run takes long. ``make eval ARGS="dbt-faq own"`` runs some of the sets and writes nothing;
-``ARGS=ask`` measures answers, and records them.
+``ARGS=ask`` measures answers and ``ARGS=suggest`` suggestions, and record them.
 """
 
 import sys
 import time
 from pathlib import Path
 
-from benchmarks.evaluation.asking import measure, print_figures, write_figures
+from benchmarks.evaluation import asking, suggesting
 from benchmarks.evaluation.embedding_cache import CachedEmbedder
 from benchmarks.evaluation.judged_sets import SHARED_SETS, read_shared_set
 from benchmarks.evaluation.own_sets import ROOT, read_own_sets
@@ -20,6 +20,7 @@ from knowledge.model_files import find_model
 
 SHARED = ROOT.parent / "shared" / "eval"
 CACHE = ROOT / ".eval-cache" / "vectors.sqlite"
+SEED = 20_261_127
 
 
 def main(wanted: list[str]) -> int:
@@ -43,9 +44,13 @@ def main(wanted: list[str]) -> int:
     if not wanted:
         write_results(results)
     if not wanted or "ask" in wanted:
-        measured = measure(read_own_sets(), splitter, embedder)
-        print_figures(measured)
-        write_figures(measured)
+        measured = asking.measure(read_own_sets(), splitter, embedder)
+        asking.print_figures(measured)
+        asking.write_figures(measured)
+    if not wanted or "suggest" in wanted:
+        measured = suggesting.measure(suggesting.Simulator().run(SEED), embedder)
+        suggesting.print_figures(measured)
+        suggesting.write_figures(measured)
     return int(any(result.falls_short for result in results))
 
 

@@ -138,13 +138,14 @@ def _read_rows(
 
 
 def _endpoint(row: dict[str, Any]) -> SourceDocument:
-    """An endpoint of which only the name, a description and the parameters are known."""
+    """An endpoint of which only the name and descriptions of itself and its parameters are known."""
     meta = row["meta"]
     details = {
         "api": meta["api"],
         "operationId": row["title"],
         "description": row["text"],
         "parameters": [parameter["name"] for parameter in meta["params"]],
+        "reference": " ".join(parameter["description"] for parameter in meta["params"]),
     }
     return SourceDocument("endpoint", row["_id"], row["title"], row["text"], "", details)
 

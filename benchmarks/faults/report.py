@@ -1,13 +1,12 @@
 """Verdicts as a line, a table for people, and JSON."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.faults.load import CLIENTS, PAUSE_SECONDS, UNAVAILABLE
 from benchmarks.faults.verdict import RETURN_SECONDS_MAX, SECONDS_MAX, Verdict
-from benchmarks.report import Conditions
+from benchmarks.report import Conditions, write_report
 
 
 def describe_verdict(verdict: Verdict) -> str:
@@ -16,11 +15,8 @@ def describe_verdict(verdict: Verdict) -> str:
 
 
 def write_verdicts(conditions: Conditions, verdicts: Sequence[Verdict], directory: Path) -> None:
-    """Both files, named by date and revision."""
-    name = f"faults-{conditions.date[:16].replace(':', '')}-{conditions.revision[:8]}"
     content = {"conditions": asdict(conditions), "verdicts": [asdict(verdict) for verdict in verdicts]}
-    (directory / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    (directory / f"{name}.md").write_text(as_markdown(conditions, verdicts), encoding="utf-8")
+    write_report("faults", conditions, content, as_markdown(conditions, verdicts), directory)
 
 
 def as_markdown(conditions: Conditions, verdicts: Sequence[Verdict]) -> str:
@@ -28,9 +24,7 @@ def as_markdown(conditions: Conditions, verdicts: Sequence[Verdict]) -> str:
     lines = [
         f"# Faults under load, {conditions.date[:10]}",
         "",
-        f"`{conditions.command}` at revision {conditions.revision}, {conditions.date}. {conditions.processor}, "
-        f"{conditions.cores} cores, {conditions.memory_gb} GB; {conditions.system}; Python {conditions.python}. Load "
-        f"average before: {conditions.load_average}.",
+        conditions.in_words(),
         "",
         f"{CLIENTS} clients that create (half of the time with an idempotency key), read and list, {PAUSE_SECONDS} s "
         "between an answer and the next request. Each fault holds when everything acknowledged is stored, nothing "

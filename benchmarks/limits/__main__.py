@@ -6,7 +6,6 @@ request was admitted over a limit, or refused while there was room.
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from urllib.request import Request, urlopen
 from redis import Redis
 
 from benchmarks.cases import request
+from benchmarks.client import run_client
 from benchmarks.limits.clients import Asked, Order
 from benchmarks.limits.rule import AdmissionLog, count_false_refusals, count_over_admissions
 from benchmarks.program import (
@@ -31,7 +31,7 @@ from benchmarks.program import (
     server_processes,
     temporary_data_dir,
 )
-from benchmarks.report import Conditions, describe_conditions
+from benchmarks.report import Conditions, describe_conditions, write_report
 from ontology.ids import decode_id
 from ontology.plans import PLAN_LIMITS, Plan
 from portal.child_process import PROJECT_DIR
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str]) -> int:
         with running_program(env) as program:
             results = measure(parsed, conditions, program, make_subjects(program, env))
     print(as_markdown(results))
-    write_results(results, parsed.output)
+    write_report("limits", conditions, asdict(results), as_markdown(results), parsed.output)
     return int(not results.holds)
 
 
@@ -168,15 +168,7 @@ def _make_key(program: RunningProgram, key: str, limit: int) -> dict[str, Any]:
 
 
 def _send(order: Order) -> Asked:
-    finished = subprocess.run(
-        [sys.executable, "-m", "benchmarks.limits.clients"],
-        input=json.dumps(asdict(order)),
-        cwd=PROJECT_DIR,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return Asked(**json.loads(finished.stdout))
+    return Asked(**run_client("benchmarks.limits.clients", order))
 
 
 @contextmanager
@@ -218,8 +210,7 @@ def as_markdown(results: Results) -> str:
     lines = [
         f"# Decisions of the rate limiter, {about.date[:10]}",
         "",
-        f"`{about.command}` at revision {about.revision}, {about.date}. {about.processor}, {about.cores} cores, "
-        f"{about.memory_gb} GB; {about.system}; Python {about.python}. Load average before: {about.load_average}.",
+        about.in_words(),
         "",
         f"{'Holds' if results.holds else 'BROKEN'}: {decisions} decisions in {results.seconds} s over "
         f"{results.connections} connections, on {results.serving_processes} of {results.web_processes} web processes; "
@@ -235,13 +226,6 @@ def as_markdown(results: Results) -> str:
         for each in results.judged
     ]
     return "\n".join(lines) + "\n"
-
-
-def write_results(results: Results, directory: Path) -> None:
-    """Both files, named by date and revision."""
-    name = f"limits-{results.conditions.date[:16].replace(':', '')}-{results.conditions.revision[:8]}"
-    (directory / f"{name}.json").write_text(json.dumps(asdict(results), indent=1) + "\n", encoding="utf-8")
-    (directory / f"{name}.md").write_text(as_markdown(results), encoding="utf-8")
 
 
 def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:

@@ -23,6 +23,9 @@ from portal.rendering import render
 from portal.sessions import Visitor, read_form, read_visitor
 
 ROWS_SHOWN = 50
+DONE = {"deleted": "The document is deleted. Search has stopped showing it."}
+# What a form adds to the file it carries.
+FORM_BYTES_MAX = 100_000
 STATUSES = ("pending", "indexed")
 FORMATS = {"markdown": "Markdown", "html": "HTML", "text": "Text", "openapi": "OpenAPI"}
 
@@ -60,6 +63,7 @@ class DocumentsPage:
     may_delete: bool
     older: str | None = None
     files: tuple[FileView, ...] = ()
+    done: str = ""
     problems: dict[str, str] = field(default_factory=dict[str, str])
 
 
@@ -68,13 +72,14 @@ async def documents_page(request: Request[Any, Any, Any]) -> Response[Any]:
     visitor = await read_visitor(request)
     visitor.member_who_may(Scope.KNOWLEDGE_READ)
     status = request.query_params.get("status", "")
+    done = DONE.get(request.query_params.get("done", ""), "")
     try:
-        return await _show(visitor, status if status in STATUSES else "", request.query_params.get("cursor"))
+        return await _show(visitor, status if status in STATUSES else "", request.query_params.get("cursor"), done=done)
     except InvalidCursor:
         return Redirect("/documents", status_code=303)
 
 
-@post("/documents", opt={"public": True}, request_max_body_size=ARCHIVE_BYTES_MAX)
+@post("/documents", opt={"public": True}, request_max_body_size=ARCHIVE_BYTES_MAX + FORM_BYTES_MAX)
 async def upload(request: Request[Any, Any, Any]) -> Response[Any]:
     visitor = await read_visitor(request)
     visitor.member_who_may(Scope.KNOWLEDGE_WRITE)
@@ -103,7 +108,7 @@ async def delete(request: Request[Any, Any, Any]) -> Response[Any]:
     identity = parse_path_id("documentId", "knowledge", request.path_params["document_id"])
     async with open_transaction(visitor.services.engine, actor) as session:
         await delete_document(session, actor, identity)
-    return Redirect("/documents", status_code=303)
+    return Redirect("/documents?done=deleted", status_code=303)
 
 
 async def _store(visitor: Visitor, files: list[ReadFile]) -> tuple[FileView, ...]:
@@ -139,6 +144,7 @@ async def _show(
     cursor: str | None = None,
     *,
     files: tuple[FileView, ...] = (),
+    done: str = "",
     problems: dict[str, str] | None = None,
     answer: int = 200,
 ) -> Response[Any]:
@@ -158,6 +164,7 @@ async def _show(
         may_delete=Scope.KNOWLEDGE_DELETE in actor.scopes,
         older=older,
         files=files,
+        done=done,
         problems=problems or {},
     )
     return render("documents.html", visitor.site, page, status=answer)

@@ -12,7 +12,7 @@ from litestar.response import Redirect
 from pydantic import ValidationError
 
 from api.events import EventsQuery
-from api.parameters import describe_flaws
+from api.flaws import describe_flaws
 from api.streams import StreamedAnswer
 from api.tails import SECONDS_MAX, frame_event
 from ontology.accounts import digest_token, find_session
@@ -60,7 +60,7 @@ class EventView:
 class EventsPage:
     events: tuple[EventView, ...]
     values: dict[str, str]
-    types: tuple[str, ...]
+    types: dict[str, list[str]]
     older: str | None = None
     follow: str | None = None
     problems: dict[str, str] = field(default_factory=dict[str, str])
@@ -89,12 +89,12 @@ async def events_page(request: Request[Any, Any, Any]) -> Response[Any]:
     except InvalidCursor:
         return Redirect(_address(values), status_code=303)
     except (ValidationError, PortalError) as refusal:
-        shown = EventsPage((), values, tuple(EVENT_TYPES), problems=_describe(refusal))
+        shown = EventsPage((), values, _group_types(), problems=_describe(refusal))
         return render("events.html", visitor.site, shown, status=422)
     older = _address(values, cursor=found.next_cursor) if found.next_cursor else None
     rows = tuple(view_event(event) for event in found.rows)
     follow = None if page.cursor else _address(values, path="/events/tail")
-    return render("events.html", visitor.site, EventsPage(rows, values, tuple(EVENT_TYPES), older, follow))
+    return render("events.html", visitor.site, EventsPage(rows, values, _group_types(), older, follow))
 
 
 @get("/events/requests/{request_id:str}", opt={"public": True})
@@ -166,8 +166,17 @@ def _read_filter(values: dict[str, str], now: datetime) -> EventFilter:
     return wanted if span is None else replace(wanted, since=now - span)
 
 
+def _group_types() -> dict[str, list[str]]:
+    """The types by their category, but that of calls, which the page names first."""
+    groups: dict[str, list[str]] = {}
+    for kind in EVENT_TYPES.values():
+        if kind.name != REQUEST_EVENT:
+            groups.setdefault(kind.category.replace("_", " "), []).append(kind.name)
+    return groups
+
+
 def _describe(refusal: ValidationError | PortalError) -> dict[str, str]:
-    flaws = describe_flaws(refusal, "query") if isinstance(refusal, ValidationError) else refusal.flaws
+    flaws = describe_flaws(refusal, "query", EventsQuery) if isinstance(refusal, ValidationError) else refusal.flaws
     return {flaw.location.removeprefix("query."): f"This {flaw.message}." for flaw in flaws} or {"": str(refusal)}
 
 

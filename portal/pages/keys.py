@@ -28,6 +28,8 @@ from portal.sessions import Visitor, read_form, read_visitor
 KEYS_SHOWN, KEYS_PER_QUERY = 200, 200
 # A person's own key may have the explorer's name; it does not end within the hour.
 _EXPLORER_LIFE_MAX = timedelta(hours=1, minutes=1)
+ENDED = ("expired", "revoked")
+DONE = {"revoked": "The key is revoked. Every request sent with it is refused from now on."}
 LIVES_IN_DAYS = ("", "7", "30", "90", "365")
 
 
@@ -60,9 +62,12 @@ class KeyView:
 
 @dataclass(frozen=True, slots=True)
 class KeysPage:
+    """`scopes`: the verbs of each resource, as `read` of `entities`."""
+
     keys: tuple[KeyView, ...]
-    scopes: tuple[str, ...]
+    scopes: dict[str, list[str]]
     created: NewKey | None = None
+    done: str = ""
     values: dict[str, Any] = field(default_factory=dict[str, Any])
     problems: dict[str, str] = field(default_factory=dict[str, str])
 
@@ -74,7 +79,7 @@ _BLANK: dict[str, Any] = {"name": "", "access": Preset.READ_ONLY.value, "scopes"
 async def keys_page(request: Request[Any, Any, Any]) -> Response[str]:
     visitor = await read_visitor(request)
     visitor.member_who_may(Scope.API_KEYS_MANAGE)
-    return await _show(visitor, values=_BLANK)
+    return await _show(visitor, values=_BLANK, done=DONE.get(request.query_params.get("done", ""), ""))
 
 
 @post("/keys", opt={"public": True})
@@ -106,7 +111,7 @@ async def revoke(request: Request[Any, Any, Any]) -> Response[Any]:
     async with open_transaction(visitor.services.engine, actor) as session:
         await revoke_key(session, actor, identity, utc_now())
     await raise_epoch(visitor.services, actor)
-    return Redirect("/keys", status_code=303)
+    return Redirect("/keys?done=revoked", status_code=303)
 
 
 @post("/keys/{key_id:str}/rotate", opt={"public": True})
@@ -135,8 +140,8 @@ async def make_key(visitor: Visitor, new: ApiKeyCreate) -> NewKey:
     return NewKey(key.name, key.key)
 
 
-async def has_keys(visitor: Visitor) -> bool:
-    return bool(await _list(visitor))
+async def count_keys(visitor: Visitor) -> int:
+    return len(await _list(visitor))
 
 
 def _read_key(values: dict[str, Any], now: datetime) -> ApiKeyCreate:
@@ -196,13 +201,22 @@ async def _show(
     values: dict[str, Any],
     problems: dict[str, str] | None = None,
     created: NewKey | None = None,
+    done: str = "",
     status: int = 200,
 ) -> Response[str]:
     used = await _count_calls(visitor)
-    keys = tuple(_view(key, used.get(key.id)) for key in await _list(visitor))
-    scopes = tuple(scope.value for scope in Scope)
-    page = KeysPage(keys, scopes, created, values, problems or {})
+    listed = sorted(await _list(visitor), key=lambda key: key.status in ENDED)
+    keys = tuple(_view(key, used.get(key.id)) for key in listed)
+    page = KeysPage(keys, _group_scopes(), created, done, values, problems or {})
     return render("keys.html", visitor.site, page, status=status)
+
+
+def _group_scopes() -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for scope in Scope:
+        resource, _, verb = scope.value.partition(":")
+        groups.setdefault(resource, []).append(verb)
+    return groups
 
 
 def _view(key: ApiKey, used: KeyUsage | None) -> KeyView:

@@ -35,6 +35,11 @@ from portal.rendering import render
 from portal.sessions import Visitor, read_form, read_visitor
 
 ROWS_SHOWN = 200
+DONE = {
+    "cancelled": "The invitation is withdrawn; its link opens nothing any more.",
+    "changed": "The role is changed. It holds from their next request on.",
+    "removed": "The member is removed and signed out everywhere.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,7 @@ class MembersPage:
     groups: tuple[GroupChoice, ...]
     may_invite: bool
     created: NewLink | None = None
+    done: str = ""
     values: dict[str, str] = field(default_factory=dict[str, str])
     problems: dict[str, str] = field(default_factory=dict[str, str])
 
@@ -101,7 +107,7 @@ _BLANK = {"email": "", "role": Role.ORG_USER.value, "group": ""}
 async def members_page(request: Request[Any, Any, Any]) -> Response[str]:
     visitor = await read_visitor(request)
     visitor.member_who_may(Scope.PEOPLE_READ)
-    return await _show(visitor)
+    return await _show(visitor, done=DONE.get(request.query_params.get("done", ""), ""))
 
 
 @post("/members/invitations", opt={"public": True})
@@ -130,7 +136,7 @@ async def invite(request: Request[Any, Any, Any]) -> Response[str]:
 async def cancel(request: Request[Any, Any, Any]) -> Response[Any]:
     visitor, identity, _ = await _read_change(request, "invitation")
     actor = visitor.member().actor
-    return await _change(visitor, lambda session: cancel_invitation(session, actor, identity, utc_now()))
+    return await _change(visitor, lambda session: cancel_invitation(session, actor, identity, utc_now()), "cancelled")
 
 
 @post("/members/{person_id:str}/role", opt={"public": True})
@@ -141,14 +147,14 @@ async def change_role(request: Request[Any, Any, Any]) -> Response[Any]:
         change = PersonUpdate.model_validate({"role": _single(form, "role")})
     except ValidationError:
         return await _show(visitor, problems={"": "Choose one of the roles."})
-    return await _change(visitor, lambda session: update_person(session, actor, identity, change, utc_now()))
+    return await _change(visitor, lambda session: update_person(session, actor, identity, change, utc_now()), "changed")
 
 
 @post("/members/{person_id:str}/remove", opt={"public": True})
 async def remove(request: Request[Any, Any, Any]) -> Response[Any]:
     visitor, identity, _ = await _read_change(request, "person")
     actor = visitor.member().actor
-    return await _change(visitor, lambda session: remove_person(session, actor, identity, utc_now()))
+    return await _change(visitor, lambda session: remove_person(session, actor, identity, utc_now()), "removed")
 
 
 async def _read_change(request: Request[Any, Any, Any], kind: str) -> tuple[Visitor, UUID, dict[str, list[str]]]:
@@ -160,8 +166,8 @@ async def _read_change(request: Request[Any, Any, Any], kind: str) -> tuple[Visi
     return visitor, parse_path_id(name, kind, request.path_params[name]), form
 
 
-async def _change(visitor: Visitor, act: Callable[[AsyncSession], Awaitable[object]]) -> Response[Any]:
-    """Do it and make it hold on every process; or show the page with why it cannot be done."""
+async def _change(visitor: Visitor, act: Callable[[AsyncSession], Awaitable[object]], done: str) -> Response[Any]:
+    """Do it and make it hold on every process, then say so; or show the page with why it cannot be done."""
     actor = visitor.member().actor
     try:
         async with open_transaction(visitor.services.engine, actor) as session:
@@ -169,7 +175,7 @@ async def _change(visitor: Visitor, act: Callable[[AsyncSession], Awaitable[obje
     except PortalError as refusal:
         return await _show(visitor, problems={"": refusal.detail})
     await raise_epoch(visitor.services, actor)
-    return Redirect("/members", status_code=303)
+    return Redirect(f"/members?done={done}", status_code=303)
 
 
 async def _show(
@@ -178,6 +184,7 @@ async def _show(
     values: dict[str, str] | None = None,
     problems: dict[str, str] | None = None,
     created: NewInvitation | None = None,
+    done: str = "",
 ) -> Response[str]:
     actor = visitor.member().actor
     request = PageRequest(visitor.services.settings.secret_key, limit=ROWS_SHOWN)
@@ -196,6 +203,7 @@ async def _show(
         groups=tuple(GroupChoice(encode_id("group", identity), name) for identity, name in names.items()),
         may_invite=Scope.PEOPLE_WRITE in actor.scopes,
         created=NewLink(created.email, created.link) if created else None,
+        done=done,
         values=values or _BLANK,
         problems=problems or {},
     )

@@ -11,7 +11,7 @@ from api.examples import ENTITY_CREATE
 from ontology.ids import encode_id
 from ontology.key_shapes import ApiKeyCreate
 from ontology.scopes import Preset
-from portal.pages.keys import NewKey, has_keys, make_key
+from portal.pages.keys import NewKey, count_keys, make_key
 from portal.rendering import render
 from portal.sessions import Visitor, read_form, read_visitor
 
@@ -43,7 +43,8 @@ async def start_key(request: Request[Any, Any, Any]) -> Response[str]:
     visitor = await read_visitor(request)
     visitor.member()
     await read_form(request, visitor)
-    new = ApiKeyCreate.model_validate({"name": "First key", "preset": Preset.ADMIN.value})
+    name = f"Key {await count_keys(visitor) + 1}"
+    new = ApiKeyCreate.model_validate({"name": "First key" if name == "Key 1" else name, "preset": Preset.ADMIN.value})
     return await show_start(visitor, await make_key(visitor, new), status=201)
 
 
@@ -54,11 +55,12 @@ async def show_start(visitor: Visitor, created: NewKey | None, *, status: int = 
         organisation_name=member.organisation_name,
         organisation_id=encode_id("group", member.actor.org_id),
         handle=member.handle,
-        has_keys=await has_keys(visitor),
+        has_keys=await count_keys(visitor) > 0,
         created=created,
         body_example=json.dumps(ENTITY_CREATE, indent=2),
         public_url=public_url,
         curl=(
+            f"export ONE_API_KEY={shlex.quote(created.text if created else 'org_…_key_…')}\n\n"
             f"curl -sS {public_url}/v1/entities \\\n"
             '  -H "Authorization: Bearer $ONE_API_KEY" \\\n'
             "  -H 'Content-Type: application/json' \\\n"

@@ -9,6 +9,7 @@ from litestar import Request, Response, get
 
 from ontology.database import open_transaction
 from ontology.ids import encode_id
+from ontology.key_issuing import EXPLORER_NAME
 from ontology.pagination import PageRequest
 from ontology.records import utc_now
 from ontology.scopes import Scope
@@ -37,8 +38,18 @@ class DayView:
 
 
 @dataclass(frozen=True, slots=True)
+class OperationView:
+    method: str
+    path: str
+    calls: int
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
 class KeyView:
-    id: str
+    """A key, or all that the explorer made for an hour each, which have no id together."""
+
+    id: str | None
     name: str
     prefix: str
     week: int
@@ -48,14 +59,19 @@ class KeyView:
 
 @dataclass(frozen=True, slots=True)
 class UsagePage:
-    """The last thirty days, quiet ones included, newest first; the operations and keys with most calls."""
+    """The last thirty days, quiet ones included, oldest first; the operations and keys with most calls.
+
+    `scale` is the round number at the top of the chart, `calls` and `errors` are those of the thirty days.
+    """
 
     week: int
     month: int
     total: int
     days: tuple[DayView, ...]
-    busiest: int
-    operations: tuple[UsageFigure, ...]
+    scale: int
+    calls: int
+    errors: int
+    operations: tuple[OperationView, ...]
     keys: tuple[KeyView, ...]
 
 
@@ -76,9 +92,11 @@ async def usage_page(request: Request[Any, Any, Any]) -> Response[str]:
         month=by_day.this_month,
         total=by_day.total,
         days=days,
-        busiest=max(day.calls for day in days),
-        operations=tuple(by_operation.figures[:ROWS_SHOWN]),
-        keys=tuple(_view(key) for key in _sort_busiest(keys.rows)[:ROWS_SHOWN]),
+        scale=round_up(max(day.calls for day in days)),
+        calls=sum(day.calls for day in days),
+        errors=sum(day.errors for day in days),
+        operations=tuple(_view_operation(figure) for figure in by_operation.figures[:ROWS_SHOWN]),
+        keys=tuple(_view_keys(keys.rows)[:ROWS_SHOWN]),
     )
     return render("usage.html", visitor.site, shown)
 
@@ -86,7 +104,7 @@ async def usage_page(request: Request[Any, Any, Any]) -> Response[str]:
 def _fill_days(figures: list[UsageFigure], today: date) -> tuple[DayView, ...]:
     by_day = {figure.key: figure for figure in figures}
     found: list[DayView] = []
-    for ago in range(SPAN_DEFAULT_DAYS):
+    for ago in reversed(range(SPAN_DEFAULT_DAYS)):
         day = today - timedelta(days=ago)
         figure = by_day.get(day.isoformat())
         calls, errors = (figure.calls, figure.errors) if figure else (0, 0)
@@ -94,12 +112,38 @@ def _fill_days(figures: list[UsageFigure], today: date) -> tuple[DayView, ...]:
     return tuple(found)
 
 
-def _sort_busiest(keys: Sequence[KeyUsage]) -> list[KeyUsage]:
-    return sorted((key for key in keys if key.total), key=lambda key: (-key.this_month, -key.total))
+def round_up(calls: int) -> int:
+    """The next of 4, 6, 8, 10, 12, 16, 20, 40, 60 and so on: a short number that can be halved."""
+    decade = 1
+    while True:
+        for step in (4, 6, 8, 10, 12, 16, 20):
+            if calls <= step * decade:
+                return step * decade
+        decade *= 10
+
+
+def _view_operation(figure: UsageFigure) -> OperationView:
+    method, _, path = figure.key.partition(" ")
+    return OperationView(method, path, figure.calls, figure.errors)
+
+
+def _view_keys(keys: Sequence[KeyUsage]) -> list[KeyView]:
+    """The busiest first. The explorer makes a key for an hour at a time; those are one row."""
+    used = [key for key in keys if key.total]
+    found = [_view(key) for key in used if key.name != EXPLORER_NAME]
+    brief = [key for key in used if key.name == EXPLORER_NAME]
+    if len(brief) == 1:
+        found.append(_view(brief[0]))
+    elif brief:
+        week, month = sum(key.last7_days for key in brief), sum(key.this_month for key in brief)
+        total = sum(key.total for key in brief)
+        found.append(KeyView(None, EXPLORER_NAME, f"{len(brief)} keys", week, month, total))
+    return sorted(found, key=lambda key: (-key.month, -key.total))
 
 
 def _view(key: KeyUsage) -> KeyView:
-    return KeyView(encode_id("thing", key.key_id), key.name, key.prefix, key.last7_days, key.this_month, key.total)
+    identity = encode_id("thing", key.key_id)
+    return KeyView(identity, key.name, f"{key.prefix}…", key.last7_days, key.this_month, key.total)
 
 
 handlers = [usage_page]

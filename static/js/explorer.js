@@ -50,6 +50,22 @@
     problem.hidden = !text;
   };
 
+  // What usually comes next after the calls of this tab that went well; the page works as well without it.
+  const CALLS = "one-recent-calls";
+  const showNext = () => {
+    let calls = [];
+    try {
+      calls = JSON.parse(sessionStorage.getItem(CALLS) ?? "[]");
+      const known = [...calls, form.dataset.operation].filter((call, place, all) => call !== all[place - 1]);
+      sessionStorage.setItem(CALLS, JSON.stringify(known.slice(-3)));
+    } catch {
+      // Not remembered, then.
+    }
+    const after = new URLSearchParams(calls.map((call) => ["after", call]));
+    const next = document.querySelector("[data-next]");
+    htmx.ajax("GET", `/reference/${form.dataset.operation}/next?${after}`, { source: next, target: next, swap: "innerHTML" });
+  };
+
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     complain("");
@@ -61,6 +77,7 @@
       const answer = await one.send({ ...request(), key });
       one.showAnswer(panel, answer);
       if (answer.status === 401) minted = null;
+      if (answer.ok) showNext();
       one.announce(`Answered with status ${answer.status} in ${answer.milliseconds} milliseconds`);
       panel.scrollIntoView({ block: "nearest" });
     } catch (error) {
@@ -89,6 +106,15 @@
       if (field.name.startsWith("path.")) field.value = ids[0][0];
     }
   };
+  // Ids of what the person who is signed in may see join those of this tab.
+  document.querySelector("[data-values]")?.addEventListener("htmx:afterSwap", (event) => {
+    for (const list of event.target.querySelectorAll("datalist")) {
+      const field = fields.find((each) => each.name === list.dataset.valuesFor);
+      if (!field) continue;
+      if (!field.list) field.setAttribute("list", list.id);
+      else for (const row of list.options) if (![...field.list.options].some((each) => each.value === row.value)) field.list.append(row.cloneNode(true));
+    }
+  });
   const kindOf = (name) => ({ "query.groupId": "group", "query.fromId": "thing", "query.toId": "thing" })[name] ?? "thing";
 
   // Indent a JSON body with the Tab key would trap the keyboard, so Tab stays Tab; Ctrl-Enter sends.

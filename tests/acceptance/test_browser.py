@@ -82,7 +82,13 @@ async def test_key_is_shown_once_used_and_dead_after_revoking(browser: Browser, 
 
         await eventually(use_is_shown)
         await row.get_by_role("button", name="Revoke Dashboard").click()
+        await expect(row.get_by_role("button", name="Keep it")).to_be_focused()
+        await page.keyboard.press("Escape")
+        await expect(row.get_by_role("button", name="Revoke Dashboard")).to_be_focused()
+        await page.keyboard.press("Enter")
         await row.get_by_role("button", name="Revoke key").click()
+        await expect(page.get_by_role("status").filter(has_text="The key is revoked.")).to_be_visible()
+        await expect(page).to_have_url(f"{portal.base_url}/keys")
         await expect(row).to_contain_text("revoked")
         assert _whoami(portal, key) == 401
 
@@ -93,8 +99,8 @@ async def test_signing_in_and_out(browser: Browser, portal: RunningPortal) -> No
         email = await window.sign_up()
         await page.get_by_role("button", name="Sign out").click()
         await expect(page).to_have_url(f"{portal.base_url}/")
-        await window.go("/keys")
-        await expect(page).to_have_url(f"{portal.base_url}/sign-in?next=/keys")
+        await window.go("/keys?done=revoked")
+        await expect(page).to_have_url(f"{portal.base_url}/sign-in?next=/keys%3Fdone%3Drevoked")
         await page.get_by_label("E-mail address").fill(email)
         await page.get_by_label("Password").fill("not the password")
         await page.get_by_role("button", name="Sign in").click()

@@ -69,7 +69,9 @@ async def test_events_are_followed_as_they_happen(browser: Browser, running_port
         request_id = _make_course(window, key)
         row = page.locator("[data-event]").first
         await expect(row).to_contain_text("thing created: course Botany <b>&")
-        await expect(row.get_by_role("link")).to_have_attribute("href", f"/events/requests/{request_id}")
+        await expect(row.get_by_role("link", name="Details")).to_have_attribute(
+            "href", f"/events/requests/{request_id}"
+        )
         await expect(page.locator("[data-event]")).to_have_count(shown + 1)
         assert await window.violations() == []
         await page.get_by_role("button", name="Following").click()

@@ -58,7 +58,7 @@ async def test_a_colleague_is_invited_joins_is_promoted_and_removed(
         await owner.go("/members")
         await owner.page.get_by_role("combobox", name="Role of Grace Hopper").select_option("org_owner")
         await owner.page.get_by_role("button", name="Change the role of Grace Hopper").click()
-        await expect(_member(owner, "Grace Hopper").locator(".badge")).to_have_text("org_owner")
+        await expect(_member(owner, "Grace Hopper").locator(".badge")).to_have_text("Owner")
         await colleague.go("/keys")
         await expect(colleague.page.get_by_role("heading", level=1)).to_have_text("API keys")
 

@@ -22,6 +22,8 @@ BEYOND_JSON_SCHEMA = (
     "lies before `validFrom`",
     "give either `scopes` or `preset`",
     "must have `message`, `problem` or `requestId`",
+    "give either `task` or `context`",
+    "is no operation of this API",
     "is not a list of entity tags",
     "is the group itself or lies below it",
     "must be an origin such as",

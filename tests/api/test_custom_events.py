@@ -12,7 +12,7 @@ from ontology.vocabulary import EVENT_TYPES
 from tests.program import Caller, Program, without_request_id
 
 SYSTEM = sorted(name for name, kind in EVENT_TYPES.items() if kind.policy == "system_only")
-CUSTOM = sorted(name for name, kind in EVENT_TYPES.items() if kind.policy == "custom_allowed")
+CUSTOM = sorted(name for name, kind in EVENT_TYPES.items() if kind.policy == "custom_allowed" and not kind.feature)
 
 
 async def record(caller: Caller, **event: Any) -> Any:

@@ -81,11 +81,11 @@ def test_an_absolute_address_changes_neither_who_answers_nor_any_link(wire: Wire
     assert b"elsewhere" not in answer.head + answer.body
 
 
-@pytest.mark.parametrize("method", [b"TRACE", b"HEAD", b"BREW", b"A" * 5_000, b"get"])
+@pytest.mark.parametrize("method", [b"TRACE", b"BREW", b"A" * 5_000, b"get"])
 def test_other_methods_are_told_which_there_are(wire: Wire, method: bytes) -> None:
     answer = wire.send(wire.get(method=method))
     assert answer.status == 405
-    assert b"\r\nallow: get, options\r\n" in answer.head.lower() + b"\r\n" or b"options, get" in answer.head.lower()
+    assert b"\r\nallow: get, head, options\r\n" in answer.head.lower() + b"\r\n"
     assert wire.authorization.strip() not in answer.body
 
 

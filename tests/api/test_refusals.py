@@ -34,7 +34,7 @@ def problem_of(answer: httpx.Response, status: int, code: str) -> dict[str, Any]
     assert ("www-authenticate" in answer.headers) == (status == 401)
     assert ("retry-after" in answer.headers) or status not in (429, 503)
     for flaw in problem["errors"]:
-        assert flaw.keys() == {"location", "message", "fix"}
+        assert flaw.keys() - {"did_you_mean"} == {"location", "message", "fix"}
         assert re.match(r"(body|query|path|header)\b", flaw["location"])
     return problem
 
@@ -240,3 +240,61 @@ async def test_a_bug_is_a_500_that_tells_nothing_but_its_request_id(
 def test_statuses_of_refusals_are_those_of_the_contract() -> None:
     known = {400, 401, 403, 404, 405, 406, 409, 412, 413, 414, 415, 422, 428, 429, 500, 502, 503}
     assert {error.status for error in list_error_classes()} <= known
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "location", "message", "fix"),
+    [
+        ("/v1/entities", [], "body", "must be an object", "send a JSON object, in braces"),
+        (
+            "/v1/entities",
+            {"type": "course", "name": ""},
+            "body.name",
+            "must have at least 1 character",
+            "send more text",
+        ),
+        ("/v1/entities", {"type": "course", "name": 7}, "body.name", "must be a string", "send text in quotes"),
+        (
+            "/v1/entities",
+            {"type": "course", "name": "x", "status": "zzz"},
+            "body.status",
+            "must be `draft`, `active`, `inactive`, `published` or `archived`",
+            "send one of these",
+        ),
+        (
+            "/v1/connections/traverse",
+            {"startId": "zzz", "depth": 99},
+            "body.depth",
+            "must be at most 5",
+            "send 5 or less",
+        ),
+        (
+            "/v1/groups",
+            {"name": "x", "type": "zzz"},
+            "body.type",
+            "unknown type",
+            "send one of `friend_circle`, `business`, `community`, `dao`, `government`, `organization`",
+        ),
+    ],
+)
+async def test_a_flaw_says_in_plain_words_what_is_wrong_and_what_to_send(
+    owner: Caller, path: str, body: Any, location: str, message: str, fix: str
+) -> None:
+    problem = (await owner.post(path, body)).json()
+    flaws = {flaw["location"]: (flaw["message"], flaw["fix"]) for flaw in problem["errors"]}
+    assert flaws[location] == (message, fix)
+
+
+async def test_what_no_operation_answers_is_told_apart_from_what_is_out_of_reach(owner: Caller) -> None:
+    nowhere = problem_of(await owner.get("/v1/webhooks"), 404, "not_found")
+    assert nowhere["detail"].startswith("No operation is at this address")
+    hidden = problem_of(await owner.get(f"/v1/entities/{encode_id('thing', new_id())}"), 404, "not_found")
+    assert hidden["detail"].startswith("There is no such resource")
+    wrong = problem_of(await owner.call("DELETE", "/v1/entities"), 405, "method_not_allowed")
+    assert wrong["detail"] == "Use one of GET, HEAD, OPTIONS, POST."
+
+
+async def test_a_header_of_another_scheme_is_told_which_to_use(owner: Caller) -> None:
+    answer = await owner.client.get("/v1/whoami", headers={"Authorization": "Basic eDp5"})
+    (flaw,) = problem_of(answer, 401, "invalid_api_key")["errors"]
+    assert flaw["fix"] == "send `Bearer <your key>`"

@@ -6,6 +6,7 @@ import pytest
 
 from knowledge.request_repairs import SentRequest, mend_request, write_curl
 from knowledge.troubleshooting import read_paste
+from ontology.errors import Flaw
 from ontology.records import utc_now
 from tests.contracts.isolation_probes import DOCUMENT
 from tests.logged_calls import drain
@@ -115,6 +116,17 @@ def test_a_paste_is_read_for_what_it_is() -> None:
 )
 def test_a_request_is_mended_by_the_smallest_steps(sent: SentRequest, patch: list[dict[str, Any]]) -> None:
     assert list(mend_request(DOCUMENT, sent).patch) == patch
+
+
+def test_what_a_refusal_offers_is_taken_where_the_document_does_not_know_better() -> None:
+    """The types of a filter are no closed list there; a name is moved only to where nothing stands."""
+    flaws = [Flaw("query.type", "unknown type", "look them up", ("course",))]
+    found = mend_request(DOCUMENT, SentRequest("GET", "/v1/entities", {"type": "corse"}), flaws)
+    assert list(found.patch) == [{"op": "replace", "path": "/query/type", "value": "course"}]
+    flaws = [Flaw("body.properties.colr", "is not known here", "", ("color", "colour"))]
+    body = {"type": "course", "name": "x", "properties": {"colr": "red", "color": "blue"}}
+    found = mend_request(DOCUMENT, SentRequest("POST", "/v1/entities", {}, body), flaws)
+    assert found.request.body["properties"] == {"color": "blue", "colour": "red"}
 
 
 def test_hostile_requests_are_mended_in_bounded_time() -> None:

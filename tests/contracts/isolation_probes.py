@@ -21,6 +21,8 @@ from tests.program import Caller, join
 DOCUMENT = build_document(find_operations(operation_handlers), public_url="http://one.test")
 _ID_PATTERN = re.compile(r"^\^\(?([a-z|]+)\)?_")
 _BODY_TYPE = "application/json"
+_LAST = ("deleteDocument", "archiveGroup")
+_LISTING_POSTS = ("searchKnowledge", "askKnowledge", "suggestOperations")
 # What a request needs to be worth sending: a tail that ends.
 _QUERIES = {"tailEvents": {"seconds": "0"}}
 # Of one kind and victim: all but most of the events.
@@ -104,7 +106,7 @@ def lists() -> list[Attempt]:
     """Every request that shows rows without being given an id, and every free text it can be filtered by."""
     found: list[Attempt] = []
     for method, path, about in operations():
-        if "{" in path or (method != "GET" and about["operationId"] not in ("searchKnowledge", "askKnowledge")):
+        if "{" in path or (method != "GET" and about["operationId"] not in _LISTING_POSTS):
             continue
         plain = attempts()[about["operationId"]]
         names = {parameter["name"] for parameter in about.get("parameters", [])}
@@ -193,9 +195,10 @@ async def find_leaks(
     leaks: dict[str, list[str]] = {}
     for attempt in [each for each in lists() if not operations or each.operation in operations]:
         leaks[f"{attempt.operation} {attempt.query}"] = await _probe_list(caller, attempt, victims)
-    # Without walls archiving a victim above the attacker's own group ends the attack, so it comes last.
+    # Without walls deleting a victim's document hides it from later probes, and archiving a group above the attacker's
+    # own ends the attack, so these come last.
     wanted = [slot for slot in slots() if not operations or slot.operation in operations]
-    for slot in sorted(wanted, key=lambda slot: slot.operation == "archiveGroup"):
+    for slot in sorted(wanted, key=lambda slot: _LAST.index(slot.operation) if slot.operation in _LAST else -1):
         ready = fill(
             attempts()[slot.operation], await own_ids(world.root_key, world.mine.group_id, slot.operation), slot
         )

@@ -26,7 +26,7 @@ PACKAGES = ("ontology", "knowledge", "api", "worker", "portal")
 OPERATIONS = find_operations(operation_handlers)
 
 # Operations that any valid key may call.
-WITHOUT_SCOPE = {"whoami", "getOntology", "listTypes"}
+WITHOUT_SCOPE = {"whoami", "getOntology", "listTypes", "getFeatures"}
 
 # Statements on rows of tenants that do not begin at `visible_to` or `reach`, and why they need not: most have no actor
 # yet or none at all, and are bounded by what their transaction states.
@@ -58,9 +58,20 @@ WITHOUT_ACTOR = {
     "ontology.thing_batches._store": "the connections of things that were found within reach",
     "ontology.knowledge_items.list_chunks": "passages of a document that was found within reach",
     "ontology.knowledge_items.claim_pending": "duty `indexing`",
+    "ontology.knowledge_items.is_any_pending": "duty `indexing`",
     "ontology.request_log._STORE_ROWS": "duty `request_log`",
     "ontology.retention._ORGANISATIONS": "duty `retention`",
     "ontology.retention._DELETE": "duty `retention`",
+    **dict.fromkeys(
+        (
+            f"ontology.usage_patterns.{name}"
+            for name in (
+                *("_REACHED", "_CALLS", "_SESSIONS", "_STORE_PATTERNS", "_STORE_SESSIONS"),
+                *("_FORGET_SESSIONS", "_FORGET_OLD", "_FORGET_SURPLUS", "_SHARE"),
+            )
+        ),
+        "duty `patterns`",
+    ),
     "ontology.records.reach": "the door itself",
 }
 STARTERS = {"select", "select_columns", "update", "delete", "insert", "exists", "get", "get_one"}
@@ -176,7 +187,7 @@ def test_a_query_past_the_door_is_found(body: str) -> None:
     assert _past_the_door(iter([("api.evil", ast.parse(source))])) == {"api.evil.steal"}
 
 
-READING_POSTS = {"searchKnowledge", "askKnowledge", "troubleshoot", "traverseConnections"}
+READING_POSTS = {"searchKnowledge", "askKnowledge", "troubleshoot", "suggestOperations", "traverseConnections"}
 
 
 @pytest.mark.parametrize("about", OPERATIONS, ids=lambda about: about.id)

@@ -28,6 +28,7 @@ PORTAL_PATHS = {
     "/events",
     "/keys",
     "/members",
+    "/settings",
     "/documents",
     "/troubleshoot",
     "/join",

@@ -25,7 +25,7 @@ from tests.program import Program, eventually, running_program
 # documents leaves out what is not the organisation's in a condition of its own, since the platform's are visible to
 # everybody.
 _NO_ROWS = {"whoami {}", "getQuota {}", "getOntology {}", "aggregateEvents {}", "listTypes {}", "getUsage {}"}
-_NO_ROWS |= {"tailEvents {'seconds': '0'}"}
+_NO_ROWS |= {"getFeatures {}", "tailEvents {'seconds': '0'}"}
 SILENT = {"mine": _NO_ROWS, "root": _NO_ROWS | {"listDocuments {'limit': '1000'}"}}
 
 
@@ -133,5 +133,6 @@ async def test_every_probe_succeeds_on_what_is_the_attackers_own(world: World) -
             answer = await fill(attempts()[slot.operation], ids, slot).with_id(slot, ids[slot.name]).send(caller)
             assert answer.is_success, f"{slot}: {answer.text}"
     probed = {attempt.operation for attempt in lists()} | {slot.operation for slot in slots()}
-    # It is given the text of a key, not an id; tests/api/test_key_leaks.py attacks it with those of strangers.
-    assert probed | NESTED | {"reportLeak"} == set(attempts())
+    # Neither is given an id: the first has the text of a key (tests/api/test_key_leaks.py attacks it with strangers'),
+    # the second the names of feature sets (tests/api/test_feature_sets.py).
+    assert probed | NESTED | {"reportLeak", "updateFeatures"} == set(attempts())

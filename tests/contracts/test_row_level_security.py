@@ -138,6 +138,14 @@ def _fill(catalogue: Catalogue, table: str, org_id: UUID) -> None:
                 INSERT INTO usage_days (org_id, key_id, group_id, day, operation, status_class, calls)
                 SELECT org_id, id, group_id, %s, 'GET /', 2, 1 FROM things WHERE type = 'api_key'"""
             catalogue.execute(statement, [now])
+        case "usage_patterns":
+            statement = "INSERT INTO usage_patterns VALUES (%s, '{}', 'GET /v1/whoami', %s, 1, %s)"
+            catalogue.execute(statement, [org_id, org_id, now])
+        case "usage_sessions":
+            statement = """
+                INSERT INTO usage_sessions (org_id, key_id, group_id, recent, last_call)
+                SELECT org_id, id, group_id, '{}', %s FROM things WHERE type = 'api_key'"""
+            catalogue.execute(statement, [new_id()])
         case "idempotency_records":
             statement = "INSERT INTO idempotency_records VALUES (%s, %s, 'k', %s, '', 200, 'x', '', %s)"
             catalogue.execute(statement, [org_id, new_id(), org_id, now])

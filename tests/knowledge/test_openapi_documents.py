@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from knowledge.endpoint_texts import endpoint_fields, endpoint_texts
+from knowledge.endpoint_texts import endpoint_fields, endpoint_texts, endpoint_words
 from knowledge.openapi_documents import OpenApiInvalid, parse_openapi, read_errors, read_operations
+from knowledge.openapi_parts import REFERENCE_CHARACTERS_MAX
 
 PETS: dict[str, Any] = {
     "openapi": "3.1.0",
@@ -63,6 +64,42 @@ def test_an_endpoint_is_embedded_by_what_it_does_what_it_takes_and_its_name() ->
     assert (takes, short) == ("update pet pet id, name, owner", "update pet")
     weights = dict(endpoint_fields(update.title, update.details))
     assert weights["updatePet"] > weights["Change a pet."] > weights["petId name owner"]
+
+
+def test_an_endpoint_is_found_by_the_words_of_its_parameters_and_answers() -> None:
+    document: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "paths": {
+            "/pets": {
+                "get": {
+                    "operationId": "listPets",
+                    "tags": ["Animals"],
+                    "parameters": [
+                        {"name": "fur", "in": "query", "description": "Its colour", "schema": {"enum": ["tabby"]}},
+                        {"name": "X-Trace", "in": "header", "description": "For the log"},
+                    ],
+                    "responses": {
+                        "200": {
+                            "description": "A page of pets",
+                            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Pets"}}},
+                        },
+                        "404": {"description": "Missing"},
+                    },
+                }
+            }
+        },
+        "components": {
+            "schemas": {
+                "Pets": {"properties": {"data": {"type": "array", "items": {"$ref": "#/components/schemas/Pet"}}}},
+                "Pet": {"properties": {"owner": {"description": "Who feeds it"}, "friend": {"$ref": "#/x"}}},
+            }
+        },
+    }
+    (listing,) = read_operations(document)
+    assert listing.details["reference"] == "Animals Its colour tabby A page of pets Who feeds it"
+    words = endpoint_words(listing.title, listing.details)
+    assert words.startswith("list pets. pets") and words.endswith("Who feeds it")
+    assert not any("colour" in text for text in endpoint_texts(listing.title, listing.details))
 
 
 def test_an_error_in_an_example_becomes_a_document_once() -> None:
@@ -140,6 +177,7 @@ def test_a_part_that_is_referred_to_from_everywhere_is_read_once() -> None:
     large = {"allOf": [{"$ref": "#/components/schemas/Large"}] * 1000, "properties": {f"f{n}": {} for n in range(99)}}
     operation = {
         "description": "x" * 300_000,
+        "parameters": [{"name": "q", "description": "y" * 300_000}],
         "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Large"}}}},
         "responses": {"400": {"$ref": "#/components/responses/Bad"}},
     }
@@ -155,6 +193,7 @@ def test_a_part_that_is_referred_to_from_everywhere_is_read_once() -> None:
     began = process_time()
     found = list(read_operations(document))
     assert len(found) == 2000 and sum(len(one.text) for one in found) < 12_000_000
+    assert all(len(one.details["reference"]) <= REFERENCE_CHARACTERS_MAX for one in found)
     assert len(list(read_errors(document))) == 500
     assert process_time() - began < 20
 

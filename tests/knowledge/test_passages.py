@@ -10,6 +10,7 @@ from knowledge.passages import (
     PASSAGE_WORDS_TARGET,
     content_hash,
     embedded_text,
+    first_sentences,
     split_page,
 )
 
@@ -75,6 +76,14 @@ def test_only_curl_and_the_response_stay_of_code_tabs(count_tokens: TokenCounter
     (passage,) = split_page(parse_foreign(source, "t"), count_tokens, WINDOW)
     assert "curl -X POST" in passage.text and "{}" in passage.text
     assert "httpx" not in passage.text
+
+
+def test_the_first_sentences_are_those_of_the_prose() -> None:
+    source = (
+        "## A heading of many words\n\nNo.\n\nField `x` is missing here. It was expected.\n\n```\nsome code here\n```"
+    )
+    assert first_sentences(parse_foreign(source, "t"), 6) == ["Field x is missing here.", "It was expected."]
+    assert first_sentences(parse_foreign(source, "t"), 1) == ["Field x is missing here."]
 
 
 def test_an_empty_page_has_no_passages(count_tokens: TokenCounter) -> None:

@@ -14,6 +14,7 @@ from ontology.vocabulary import (
     CONNECTION_TYPES,
     EVENT_ALIASES,
     EVENT_TYPES,
+    FEATURE_SETS,
     GROUP_TYPES,
     THING_TYPES,
     check_properties,
@@ -31,14 +32,28 @@ def tiers(types: dict[str, Any]) -> Counter[str]:
 
 
 async def test_there_are_as_many_types_as_the_ontology_states(owner: Caller) -> None:
-    """Its sums: 61 canonical, 5 core and 4 service thing types; 31 + 4 connection types; 64 + 6 event types."""
-    assert tiers(THING_TYPES) == {"canonical": 61, "core": 5, "service": 4}
-    assert tiers(CONNECTION_TYPES) == {"canonical": 31, "service": 4}
-    assert tiers(EVENT_TYPES) == {"canonical": 64, "service": 6}
+    """Its sums: 61 canonical, 5 core and 4 service thing types; 31 + 4 connection types; 64 + 6 event types.
+
+    Those of feature sets come beside these, for who switches them on.
+    """
+    assert tiers(THING_TYPES) == {"canonical": 61, "core": 5, "service": 4, "workflow": 6, "feature": 14}
+    assert tiers(CONNECTION_TYPES) == {"canonical": 31, "service": 4, "workflow": 5, "feature": 7}
+    assert tiers(EVENT_TYPES) == {"canonical": 64, "service": 6, "workflow": 21, "feature": 19}
     answer = (await owner.get("/v1/ontology")).json()
     assert answer["counts"] == {"thingTypes": 61 + 5 + 4, "connectionTypes": 31 + 4, "eventTypes": 64 + 6}
     for name, count in answer["counts"].items():
-        assert len({kind["name"] for kind in answer[name]}) == count
+        assert len({kind["name"] for kind in answer[name] if kind["enabled"]}) == count
+
+
+@pytest.mark.parametrize("types", [THING_TYPES, CONNECTION_TYPES, EVENT_TYPES])
+def test_just_the_types_of_the_optional_tiers_belong_to_a_feature_set(types: dict[str, Any]) -> None:
+    for kind in types.values():
+        assert (kind.feature is not None) == (kind.tier in ("workflow", "feature")), kind.name
+        assert kind.feature is None or kind.feature in FEATURE_SETS
+
+
+def test_every_feature_set_brings_types() -> None:
+    assert {kind.feature for kind in THING_TYPES.values()} - {None} == set(FEATURE_SETS)
 
 
 def test_types_of_credentials_and_accounts_are_managed() -> None:

@@ -24,7 +24,7 @@ async def _send(client: httpx.AsyncClient, page: str, path: str, **fields: str) 
     return await client.post(path, data={name: token} | fields, headers={"Origin": "http://one.test"})
 
 
-async def test_a_key_is_rotated_with_one_button_and_both_work(portal: Program) -> None:
+async def test_a_key_is_rotated_and_both_work_until_the_old_one_is_revoked(portal: Program) -> None:
     client = portal.client
     account = {"organisation": "Acme", "name": "Ada", "email": "ada@example.com", "password": "a long enough one"}
     assert (await _send(client, "/sign-up", "/sign-up", **account)).status_code == 201
@@ -39,5 +39,30 @@ async def test_a_key_is_rotated_with_one_button_and_both_work(portal: Program) -
     for key in (old, new):
         answer = await client.get("/v1/entities", headers={"Authorization": f"Bearer {key}"})
         assert answer.status_code == 200
+    revoked = await _send(client, "/keys", f"/keys/{found.group(1)}/revoke")
+    assert "The key is revoked." in (await client.get(revoked.headers["location"])).text
     again = await _send(client, "/keys", f"/keys/{found.group(1)}/rotate")
     assert again.status_code == 422
+
+
+async def test_each_key_of_the_start_page_has_a_name_of_its_own_and_a_line_for_the_shell(portal: Program) -> None:
+    client = portal.client
+    account = {"organisation": "Acme", "name": "Ada", "email": "ada@example.com", "password": "a long enough one"}
+    first = await _send(client, "/sign-up", "/sign-up", **account)
+    (key,) = set(re.findall(r"org_\w+_key_\w{49}", first.text))
+    assert f"export ONE_API_KEY={key}" in first.text
+    await _send(client, "/start", "/start/key")
+    names = re.findall(r'<h3 class="key-name">([^<]+)<', (await client.get("/keys")).text)
+    assert names == ["Key 2", "First key"]
+
+
+async def test_keys_that_have_ended_are_listed_last(portal: Program) -> None:
+    client = portal.client
+    account = {"organisation": "Acme", "name": "Ada", "email": "ada@example.com", "password": "a long enough one"}
+    await _send(client, "/sign-up", "/sign-up", **account)
+    page = (await _send(client, "/keys", "/keys", name="Shop", access="read-only", expires_days="")).text
+    newest = re.search(r'data-key="(thing_\w+)"', page)
+    assert newest and page.index("Revoke Shop") < page.index("Revoke First key")
+    await _send(client, "/keys", f"/keys/{newest[1]}/revoke")
+    names = re.findall(r'<h3 class="key-name">([^<]+)<', (await client.get("/keys")).text)
+    assert names == ["First key", "Shop"]

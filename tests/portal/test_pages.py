@@ -14,7 +14,7 @@ from knowledge.errors import BUILDING_RETRY_SECONDS
 from knowledge.index.edge import EdgeIndex
 from knowledge.server import KnowledgeServer
 from portal.pages import keys
-from portal.pages.accounts import SIGN_INS_PER_PAIR
+from portal.pages.accounts import SIGN_INS_PER_PAIR, SIGN_UPS_OF_TAKEN, SIGN_UPS_PER_ADDRESS
 from tests.browser import PASSWORD
 from tests.parts import Parts
 from tests.portal.conftest import NewReader, Reader
@@ -72,6 +72,18 @@ async def test_guessing_is_stopped_and_keeps_the_form_and_does_not_keep_the_owne
     assert f'value="{email}"' in answers[-1].text
     assert (await stranger.send("/sign-in", email=email, password=PASSWORD)).status_code == 429
     assert (await owner.send("/sign-in", email=email, password=PASSWORD)).status_code == 303
+
+
+async def test_a_list_of_addresses_cannot_be_tried_at_the_sign_up(new_reader: NewReader) -> None:
+    email = await (await new_reader()).sign_up()
+    prober, other = await new_reader("198.51.100.8"), await new_reader("203.0.113.10")
+    fields = {"organisation": "Probe", "name": "Probe", "password": PASSWORD}
+    hits = SIGN_UPS_PER_ADDRESS // SIGN_UPS_OF_TAKEN
+    answers = [await prober.send("/sign-up", email=email, **fields) for _ in range(hits + 1)]
+    assert [answer.status_code for answer in answers] == [422] * hits + [429]
+    assert "already" not in answers[-1].text
+    assert (await prober.send("/sign-up", email=f"free-{email}", **fields)).status_code == 429
+    assert (await other.send("/sign-up", email=f"free-{email}", **fields)).status_code == 201
 
 
 async def test_unknown_address_and_wrong_password_are_told_alike(reader: Reader) -> None:
