@@ -16,7 +16,7 @@ Catalogue = psycopg.Connection[TupleRow]
 
 APPEND_ONLY = {"events", "request_log"}
 ROWS = {"SELECT", "INSERT", "UPDATE", "DELETE"}
-FUNCTIONS = {"app_setting", "app_org", "app_group"}
+FUNCTIONS = {"app_setting", "app_org", "app_group", "add_day_calls"}
 _OURS = "NOT IN ('pg_catalog', 'information_schema', 'pg_toast')"
 
 
