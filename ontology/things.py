@@ -40,7 +40,13 @@ from ontology.records import Input, Moment, TenantRow, Timestamp, next_change, r
 from ontology.vocabulary import THING_TYPES, ThingType, check_properties, get_thing_type
 
 MANAGED_TYPES = tuple(name for name, kind in THING_TYPES.items() if kind.is_managed)
-_ENDPOINTS = {"api_key": "/v1/api-keys", "api_application": "/v1/applications", "api_quota": "/v1/quota"}
+_ENDPOINTS = {
+    "api_key": "/v1/api-keys",
+    "api_application": "/v1/applications",
+    "api_quota": "/v1/quota",
+    "service_account": "/v1/applications, each of which has one",
+    "user": "/v1/people/invitations",
+}
 _SEARCH_WORDS_MAX = 8
 _SEARCH = literal_column("things.search", TSVECTOR)
 
