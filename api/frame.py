@@ -81,7 +81,7 @@ class Frame:
                 await end_keys_in_address(self._services, leaked, describe_place(scope))
                 await watch.refuse(address_refusal())
             elif (refusal := find_frame_flaw(scope)) is not None:
-                await watch.refuse(refusal)
+                await watch.refuse(refusal, last=True)
             else:
                 await self._app(scope, receive, watch.send)
         finally:
@@ -155,12 +155,14 @@ class _Watch:
         await self.refuse(ServiceUnavailable())
         await self.end()
 
-    async def refuse(self, refusal: PortalError) -> None:
-        """Answer with a problem document."""
+    async def refuse(self, refusal: PortalError, *, last: bool = False) -> None:
+        """Answer with a problem document; the `last` of its connection if it is in doubt what stands behind."""
         self._scope["state"]["refusal"] = refusal
         body = encode_problem(refusal, public_url=self._public_url, request_id=self._scope["state"]["request_id"])
         headers = [(name.encode(), value.encode()) for name, value in problem_headers(refusal).items()]
         headers.append((b"content-length", str(len(body)).encode()))
+        if last:
+            headers.append((b"connection", b"close"))
         await self._pass({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await self._pass({"type": "http.response.body", "body": body, "more_body": False})
 
@@ -248,7 +250,7 @@ def _find_framing_flaw(headers: Headers, http_version: str) -> PortalError | Non
     # For a request without Host the server puts an empty one, which only HTTP/1.0 may send.
     if len(hosts) > 1 or (hosts == [b""] and http_version == "1.1"):
         return InvalidRequest(flaws=[Flaw("header.Host", "must stand exactly once", "send one")])
-    if len(encodings) > 1 or (encodings and lengths):
+    if len(encodings) > 1 or (encodings and lengths) or any(each.strip().lower() != b"chunked" for each in encodings):
         flaw = Flaw("header.Transfer-Encoding", "contradicts another header", "send one way to tell the body's length")
         return InvalidRequest(flaws=[flaw])
     return None

@@ -22,9 +22,11 @@ _CODE_SPAN = re.compile(r"`([^`\n]{1,200})`")
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[_.-][A-Za-z0-9]+)*")
 _ENVIRONMENT = re.compile(r"[A-Z][A-Z0-9_]+")
 _JSON_NAME = re.compile(r"[\"']([A-Za-z_]\w{0,60})[\"']\s*:")
-_IMAGE = re.compile(r"!\[([^\]]*)\](?:\([^)]*\)|\[[^\]]*\])?")
-_LINK = re.compile(r"\[([^\]]*)\]\(\s*<?([^)\s>]*)[^)]*\)")
-_REFERENCE = re.compile(r"^[ \t]{0,3}\[[^\]]+\]:.*$", re.MULTILINE)
+# A bracket that opens where another is open ends the search from the first: looking on from each would take a time
+# that grows with the square of the text. What is left of such a link is an address, which is left out by itself.
+_IMAGE = re.compile(r"!\[([^\[\]]*+)\](?:\((?:[^()]|\([^()]*+\))*+\)|\[[^\[\]]*+\])?")
+_LINK = re.compile(r"\[([^\[\]]*+)\]\(\s*+<?([^()\s>]*+)(?:[^()]|\([^()]*+\))*+\)")
+_REFERENCE = re.compile(r"^[ \t]{0,3}\[[^\[\]\n]++\]:.*$", re.MULTILINE)
 _TAG = re.compile(r"</?[A-Za-z!?][^>]{0,2000}>?")
 _ADDRESS = re.compile(
     r"(?:\b[a-z][a-z0-9+.-]{1,15}:)?//[^\s<>\"'`)\]]+|\bwww\.[^\s<>\"'`)\]]+|\b(?:javascript|data|vbscript):\S+", re.I
@@ -102,7 +104,7 @@ def _check_prose(text: str, names: ApiNames, passages: int, checked: CheckedText
     text = _ADDRESS.sub(LEFT_OUT, text)
     text = _CODE_SPAN.sub(lambda span: _check_span(span, names, checked), text)
     # Outside of code spans and of links, which have been dealt with.
-    parts = re.split(r"(~~`[^`]*`~~|`[^`\n]*`|\]\([^)]*\))", text)
+    parts = re.split(r"(~~`[^`]*`~~|`[^`\n]*`|\]\([^()]*+\))", text)
     for number in range(0, len(parts), 2):
         for name in sorted(set(find_unknown(parts[number], names)), key=len, reverse=True):
             checked.struck.append(name)

@@ -26,13 +26,18 @@ _NOISE = (
     re.compile(r"\borg_\w+_key_\w+"),
     re.compile(r"\b0x[0-9a-f]+\b", re.IGNORECASE),
     re.compile(r"\b[0-9a-f]{16,}\b", re.IGNORECASE),
-    re.compile(r"(?:[A-Za-z]:)?(?:[\\/][\w.@-]+){2,}\.\w{1,5}(?::\d+)*"),
 )
+# A path, and as much of one as names a file, with its line. Two steps: one alone would be tried from every part of a
+# long path that names none.
+_PATH = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][\w.@-]++)++(?::\d++)*+")
+_FILE = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][\w.@-]+){2,}\.\w{1,5}(?::\d+)*")
 # Where it happened, before or after what happened: `src/app.py:12:4: message`, `message [input_type=str, line=3]`.
 _PLACE = re.compile(r"(?:^|(?<=\s))(?:[\w.@-]*[\\/])*[\w.@-]+\.[A-Za-z]\w{0,4}:\d+(?::\d+)*:?(?=\s|$)", re.MULTILINE)
-_CONTEXT = re.compile(r"[\[(]\w+=[^\n]*[\])]\s*$", re.MULTILINE)
+_CONTEXT = re.compile(r"[\[(]\w++=")
 _VALIDATION = re.compile(r"^\d+ validation errors? for .*$(?:\n\S+$)?", re.MULTILINE)
-_FRAME = re.compile(r'^\s*(?:File ".*", line \d+.*|at .+[(:].*\d+\)?|\.\.\. \d+ more|Traceback .*)$', re.MULTILINE)
+_FRAME = re.compile(
+    r'^[^\S\n]*+(?:File ".*", line \d+.*|at .[^(:\n]*+[(:].*\d\)?|\.\.\. \d+ more|Traceback .*)$', re.MULTILINE
+)
 _PYTHON_MESSAGE = re.compile(r"^(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception|Warning|Invalid|NotFound): (.+)$")
 _JSON_MARKS = re.compile(r"[{}\[\]\"]+")
 _LOOKS_PASTED = re.compile(
@@ -76,16 +81,28 @@ def route_name(method: str, path: str) -> str:
 
 
 def _without_place(text: str) -> str:
-    for noise in (_VALIDATION, _CONTEXT, _PLACE):
-        text = noise.sub(" ", text)
-    return text
+    text = "\n".join(map(_without_context, _VALIDATION.sub(" ", text).split("\n")))
+    return _PLACE.sub(" ", text)
+
+
+def _without_context(line: str) -> str:
+    """A line without what stands at its end in brackets, if that begins by naming a value."""
+    ended = line.rstrip()
+    context = _CONTEXT.search(ended) if ended.endswith(("]", ")")) else None
+    return f"{ended[: context.start()]} " if context and context.end() < len(ended) else line
 
 
 def _clean(text: str) -> str:
     text = _without_place(_FRAME.sub(" ", text))
     for noise in _NOISE:
         text = noise.sub(" ", text)
+    text = _PATH.sub(_without_file, text)
     return " ".join(_JSON_MARKS.sub(" ", text).split())[:CLEANED_CHARACTERS_MAX]
+
+
+def _without_file(path: re.Match[str]) -> str:
+    file = _FILE.match(path[0])
+    return f" {path[0][file.end() :]}" if file else path[0]
 
 
 def _message(text: str) -> str:

@@ -185,9 +185,11 @@ class _Suggester:
             followers = await count_followers(self._session, self._actor, recent)
             predicted = [each for each in predict_next(recent, followers) if each.operation in allowed]
             made = await self._from_patterns(predicted[: self._limit], allowed, completer)
-        if len(made) < self._limit and recent:
-            there = {suggestion.operation_id for suggestion in made} | {known[route].operation_id for route in recent}
-            said = ". ".join(known[route].summary for route in reversed(recent) if route in known)
+        # A call may have been of no operation: `OPTIONS`, or an address there is none at.
+        called = [known[route] for route in recent if route in known]
+        if len(made) < self._limit and called:
+            there = {each.operation_id for each in (*made, *called)}
+            said = ". ".join(endpoint.summary for endpoint in reversed(called))
             try:
                 near = await self._search(said, besides=len(there))
             except SearchUnavailable:

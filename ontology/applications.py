@@ -17,13 +17,13 @@ from ontology.actors import Actor
 from ontology.connection_rows import Connection, end_columns
 from ontology.connections import add_connection
 from ontology.database import whole_organisation
-from ontology.errors import Conflict, Flaw, InvalidRequest, NotFound
+from ontology.errors import Conflict, NotFound
 from ontology.events import record_event
 from ontology.groups import get_active_group
 from ontology.ids import GroupId, ThingId, encode_id
 from ontology.keys import end_key
 from ontology.pagination import Page, PageRequest, describe_list, fetch_page
-from ontology.records import Input, Moment, Record
+from ontology.records import Input, Moment, Record, refuse_nulls
 from ontology.things import Status, Thing, add_thing
 
 TYPE, ACCOUNT_TYPE = "api_application", "service_account"
@@ -106,9 +106,8 @@ async def update_application(
     Raises:
         NotFound. Conflict: it is archived. InvalidRequest: no name.
     """
+    refuse_nulls(change, "name")
     given = change.model_fields_set
-    if "name" in given and change.name is None:
-        raise InvalidRequest(flaws=[Flaw("body.name", "cannot be taken away", "leave it out or give a name")])
     application = await find_application(session, actor, application_id, lock=True)
     _refuse_archived(application)
     application.name, application.updated_at = change.name or application.name, now

@@ -35,6 +35,12 @@ from ontology.vocabulary import ConnectionType, check_properties, get_connection
 
 # Groups may stand at an end of these types only.
 GROUP_TYPES_OF_CONNECTION = frozenset({"member_of", "owns", "belongs_to_org"})
+_ENDPOINTS = {
+    "member_of": "invite the person with /v1/people/invitations",
+    "owns_api_key": "create the key with /v1/api-keys",
+    "authenticated_by": "create the key with /v1/api-keys and the application's id",
+    "belongs_to_org": "create the application with /v1/applications",
+}
 # A person is any of the vocabulary's human types.
 PERSON_TYPES = frozenset({"creator", "audience_member", "user"})
 
@@ -134,8 +140,7 @@ async def put_connection(session: AsyncSession, actor: Actor, new: ConnectionCre
 def _check_new(actor: Actor, new: ConnectionCreate) -> ConnectionType:
     kind = get_connection_type(new.relationship_type)
     if kind.is_managed_towards(decode_id(new.to_id)[0]):
-        invites = kind.name == "member_of"
-        fix = "invite the person with /v1/people/invitations" if invites else "the platform maintains it"
+        fix = _ENDPOINTS.get(kind.name, "the platform maintains it")
         raise ManagedType(flaws=[Flaw("body.relationshipType", f"`{kind.name}` cannot be written here", fix)])
     require_feature(actor, kind, "body.relationshipType")
     if new.from_id == new.to_id:

@@ -23,7 +23,7 @@ from ontology.ids import GroupId, encode_id, new_id
 from ontology.merge import merge_patch
 from ontology.pagination import Page, PageRequest, describe_list, fetch_page
 from ontology.plans import PLAN_LIMITS
-from ontology.records import GroupClosure, Input, Moment, TenantRow, Timestamp, utc_now
+from ontology.records import GroupClosure, Input, Moment, TenantRow, Timestamp, refuse_nulls, utc_now
 from ontology.vocabulary import GROUP_SETTINGS, GROUP_TYPES, check_properties, unknown_type
 
 DEPTH_MAX = 10
@@ -181,8 +181,9 @@ async def update_group(session: AsyncSession, actor: Actor, group_id: UUID, chan
     """Merge a change into a group; concurrent patches wait for one another and lose nothing.
 
     Raises:
-        NotFound, GroupArchived: the group. InvalidProperties: the settings.
+        NotFound, GroupArchived: the group. InvalidProperties: the settings. InvalidRequest: it would lose its name.
     """
+    refuse_nulls(change, "name")
     query = Group.visible_to(actor).where(col(Group.id) == group_id).with_for_update()
     group = (await session.exec(query)).first()
     if group is None:

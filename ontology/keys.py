@@ -9,13 +9,13 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.actors import Actor
-from ontology.errors import Conflict, Flaw, InvalidRequest, NotFound, PrivilegeEscalation
+from ontology.errors import Conflict, Flaw, NotFound, PrivilegeEscalation
 from ontology.events import record_event
 from ontology.ids import encode_id
 from ontology.key_bounds import KeyBounds, find_end, find_wider
 from ontology.key_shapes import ApiKey, ApiKeyUpdate, KeyUse, describe_key
 from ontology.pagination import Page, PageRequest, describe_list, fetch_page
-from ontology.records import to_epoch_ms
+from ontology.records import refuse_nulls, to_epoch_ms
 from ontology.scopes import Scope, expand_scopes
 from ontology.things import Status, Thing
 
@@ -61,10 +61,8 @@ async def update_key(session: AsyncSession, actor: Actor, key_id: UUID, change: 
     Raises:
         NotFound, PrivilegeEscalation. Conflict: the key is revoked or has ended. InvalidRequest: no name.
     """
+    refuse_nulls(change, "name", "scopes")
     given = change.model_dump(by_alias=True, exclude_unset=True, mode="json")
-    for name in ("name", "scopes"):
-        if name in given and given[name] is None:
-            raise InvalidRequest(flaws=[Flaw(f"body.{name}", "cannot be taken away", "leave it out or give a value")])
     key = await lock_manageable(session, actor, key_id)
     refuse_ended(key, now)
     properties = key.properties | {name: value for name, value in given.items() if name != "name"}

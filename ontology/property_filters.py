@@ -25,7 +25,7 @@ NAME_PATTERN = r"[^\[\].\x00]{1,100}(?:\.[^\[\].\x00]{1,100}){0,4}"
 _PARAMETER = re.compile(rf"properties\.({NAME_PATTERN})(?:\[({'|'.join(OPERATORS)})\])?")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,29})(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,2})?")
 _COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
-_LISTED = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[^,]*?)\s*(?:,|$)')
+_LISTED = re.compile(r'\s*+(?:("(?:[^"\\]|\\.)*+")\s*+(?:,|$)|([^,]*+)(?:,|$))')
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,6 @@ def _split(text: str) -> list[str]:
         match = _LISTED.match(text, position)
         if match is None or match.end() == position:
             break
-        found.append(match[1])
+        found.append(match[1] or match[2].rstrip())
         position = match.end()
     return found or [text]

@@ -12,6 +12,7 @@ from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from ontology.actors import Actor
+from ontology.errors import Flaw, InvalidRequest
 
 # Constraint names are stable across databases, so that a migration can name what it changes.
 NAMING = {
@@ -113,6 +114,17 @@ class Input(BaseModel):
         strict=True,
         str_strip_whitespace=True,
     )
+
+
+def refuse_nulls(change: Input, *names: str) -> None:
+    """What every row has can be changed, not taken away; a merge patch's null would.
+
+    Raises: InvalidRequest naming each that is null.
+    """
+    taken = [name for name in names if name in change.model_fields_set and getattr(change, name) is None]
+    if taken:
+        remedy = "leave it out or give a value"
+        raise InvalidRequest(flaws=[Flaw(f"body.{to_camel(name)}", "cannot be taken away", remedy) for name in taken])
 
 
 class TenantRow(Record):

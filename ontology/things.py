@@ -36,11 +36,17 @@ from ontology.merge import merge_patch
 from ontology.pagination import Page, PageRequest, Sort, count_rows, describe_list, fetch_page, fetch_sorted_page
 from ontology.plans import PLAN_LIMITS
 from ontology.property_filters import PropertyFilter, match_properties
-from ontology.records import Input, Moment, TenantRow, Timestamp, next_change, utc_now
+from ontology.records import Input, Moment, TenantRow, Timestamp, next_change, refuse_nulls, utc_now
 from ontology.vocabulary import THING_TYPES, ThingType, check_properties, get_thing_type
 
 MANAGED_TYPES = tuple(name for name, kind in THING_TYPES.items() if kind.is_managed)
-_ENDPOINTS = {"api_key": "/v1/api-keys", "api_application": "/v1/applications", "api_quota": "/v1/quota"}
+_ENDPOINTS = {
+    "api_key": "/v1/api-keys",
+    "api_application": "/v1/applications",
+    "api_quota": "/v1/quota",
+    "service_account": "/v1/applications, each of which has one",
+    "user": "/v1/people/invitations",
+}
 _SEARCH_WORDS_MAX = 8
 _SEARCH = literal_column("things.search", TSVECTOR)
 
@@ -231,7 +237,7 @@ async def update_thing(session: AsyncSession, actor: Actor, thing_id: UUID, chan
     """Merge a change into a thing; concurrent patches wait for one another and lose nothing.
 
     Raises:
-        NotFound, ManagedType, InvalidProperties. Conflict: it is deleted.
+        NotFound, ManagedType, InvalidProperties. Conflict: it is deleted. InvalidRequest: it would lose its name.
     """
     thing = await _lock_writable(session, actor, thing_id)
     apply_update(session, actor, thing, change)
@@ -239,7 +245,11 @@ async def update_thing(session: AsyncSession, actor: Actor, thing_id: UUID, chan
 
 
 def apply_update(session: AsyncSession, actor: Actor, thing: Thing, change: ThingUpdate) -> None:
-    """Merge a change into a locked thing, with its event; all or nothing."""
+    """Merge a change into a locked thing, with its event; all or nothing.
+
+    Raises: InvalidRequest, Conflict, InvalidProperties.
+    """
+    refuse_nulls(change, "name", "properties", "status")
     _require_live(thing)
     if change.properties is not None:
         merged = merge_patch(thing.properties, change.properties)

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.parts import Parts
+from tests.parts import Parts, RunningPortal
 from tests.program import Caller, Program, running_program
 from tests.web import RunningWeb, running_web
+from tests.wire import Wire
 
 WEB_PROCESSES = 4
 
@@ -37,3 +38,12 @@ async def office(web: RunningWeb) -> AsyncIterator[Program]:
     """Registers organisations and issues keys beside those processes, and looks into their Redis."""
     async with running_program(web.settings) as program:
         yield program
+
+
+@pytest.fixture(scope="module")
+def wire(running_portal: RunningPortal) -> Iterator[Wire]:
+    """Also: nothing that is sent here may be an error to the program's log."""
+    before = len(running_portal.output)
+    yield Wire(running_portal, running_portal.register("Raw")["key"])
+    logged = running_portal.output[before:]
+    assert [line for line in logged if '"level": "error"' in line or "Traceback" in line] == []

@@ -6,129 +6,14 @@ empty 400, 414 or 431 that ends the connection.
 
 import gzip
 import json
-import socket
-from collections.abc import Iterator
-from dataclasses import dataclass
-from time import monotonic
-from typing import Any
 
 import pytest
 
-from tests.parts import RunningPortal
+from tests.wire import ANSWER_SECONDS, Wire
 
-ANSWER_SECONDS = 5.0
 # The program waits this long for the rest of a head or a body, and the answer has to follow at once.
 PATIENCE_SECONDS = {"head": 10.0, "body": 8.0, "continue": 8.0}
 GOOD = b'{"type":"course","name":"Botany"}'
-PROBLEM = {"type", "title", "status", "detail", "code", "requestId", "errors", "troubleshoot"}
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One answer, or the end of the connection (`status` 0)."""
-
-    status: int
-    head: bytes
-    body: bytes
-    seconds: float
-
-    @property
-    def problem(self) -> dict[str, Any]:
-        document = json.loads(self.body)
-        assert document.keys() == PROBLEM
-        assert document["status"] == self.status
-        return document
-
-    def places(self) -> set[str]:
-        return {flaw["location"] for flaw in self.problem["errors"]}
-
-
-class Wire:
-    """Builds requests with a valid key and sends bytes as they are."""
-
-    def __init__(self, portal: RunningPortal, key: str) -> None:
-        _, _, port = portal.base_url.rpartition(":")
-        self._address = ("127.0.0.1", int(port))
-        self.authorization = b"Authorization: Bearer " + key.encode() + b"\r\n"
-        self.host = b"Host: localhost\r\n"
-
-    def get(self, target: bytes = b"/v1/whoami", extra: bytes = b"", method: bytes = b"GET") -> bytes:
-        return method + b" " + target + b" HTTP/1.1\r\n" + self.host + self.authorization + extra + b"\r\n"
-
-    def head(self, *lines: bytes) -> bytes:
-        """The head of a POST that creates an entity, without a length."""
-        own = self.host + self.authorization + b"".join(line + b"\r\n" for line in lines)
-        return b"POST /v1/entities HTTP/1.1\r\n" + own
-
-    def post(self, body: bytes, *lines: bytes, media_type: bytes = b"application/json") -> bytes:
-        length = b"Content-Length: %d\r\n\r\n" % len(body)
-        return self.head(b"Content-Type: " + media_type, *lines) + length + body
-
-    def chunked(self, chunks: bytes, *lines: bytes) -> bytes:
-        own = self.head(b"Content-Type: application/json", *lines, b"Transfer-Encoding: chunked")
-        return own + b"\r\n" + chunks
-
-    def send(self, request: bytes, *, end: bool = False, seconds: float = ANSWER_SECONDS) -> Answer:
-        """The first answer; with `end`, our side of the connection is closed after sending."""
-        headless = request.startswith(b"HEAD ")
-        began = monotonic()
-        with socket.create_connection(self._address, timeout=seconds) as connection:
-            received = b""
-            try:
-                connection.sendall(request)
-                if end:
-                    connection.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass  # refused before all of it was read; the answer is there to be read
-            while not _is_complete(received, headless=headless):
-                try:
-                    piece = connection.recv(65_536)
-                except ConnectionResetError:
-                    break
-                if not piece:
-                    break
-                received += piece
-        return _read_answer(received, monotonic() - began)
-
-    def send_and_count(self, request: bytes, seconds: float = 1.0) -> int:
-        """How many answers a request gets."""
-        received = b""
-        with socket.create_connection(self._address, timeout=ANSWER_SECONDS) as connection:
-            connection.sendall(request)
-            while True:
-                try:
-                    piece = connection.recv(65_536)
-                except TimeoutError:
-                    break
-                if not piece:
-                    break
-                received += piece
-                connection.settimeout(seconds)
-        return received.count(b"HTTP/1.")
-
-
-def _is_complete(received: bytes, *, headless: bool) -> bool:
-    """An answer to HEAD tells the length of a body that does not follow."""
-    head, found, body = received.partition(b"\r\n\r\n")
-    if not found or headless:
-        return bool(found)
-    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-    return bool(lengths) and len(body) >= int(lengths[0].partition(b":")[2])
-
-
-def _read_answer(received: bytes, seconds: float) -> Answer:
-    head, _, body = received.partition(b"\r\n\r\n")
-    status = int(head.split(b" ", 2)[1]) if head.startswith(b"HTTP/1.") else 0
-    return Answer(status, head, body, seconds)
-
-
-@pytest.fixture(scope="module")
-def wire(running_portal: RunningPortal) -> Iterator[Wire]:
-    """Also: nothing that is sent here may be an error to the program's log."""
-    before = len(running_portal.output)
-    yield Wire(running_portal, running_portal.register("Raw")["key"])
-    logged = running_portal.output[before:]
-    assert [line for line in logged if '"level": "error"' in line or "Traceback" in line] == []
 
 
 def wrapped(depth: int) -> bytes:

@@ -298,3 +298,14 @@ async def test_a_header_of_another_scheme_is_told_which_to_use(owner: Caller) ->
     answer = await owner.client.get("/v1/whoami", headers={"Authorization": "Basic eDp5"})
     (flaw,) = problem_of(answer, 401, "invalid_api_key")["errors"]
     assert flaw["fix"] == "send `Bearer <your key>`"
+
+
+async def test_what_every_row_has_cannot_be_taken_away(owner: Caller) -> None:
+    thing = await owner.make("/v1/entities", type="note", name="Ferns")
+    group = await owner.make("/v1/groups", name="North")
+    for path, names in (
+        (f"/v1/entities/{thing['_id']}", ("name", "properties", "status")),
+        (f"/v1/groups/{group['_id']}", ("name",)),
+    ):
+        refused = problem_of(await owner.call("PATCH", path, json=dict.fromkeys(names)), 400, "invalid_request")
+        assert [flaw["location"] for flaw in refused["errors"]] == [f"body.{name}" for name in names]

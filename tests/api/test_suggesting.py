@@ -177,3 +177,17 @@ async def test_asking_what_comes_next_is_not_learnt(program: Program, owner: Cal
     found = await _suggest(owner)
     assert found["context"] == ["createEntity"]
     assert "suggestOperations" not in str(found)
+
+
+async def test_a_call_of_no_operation_is_nothing_to_go_on_from(program: Program, owner: Caller) -> None:
+    """What a browser asks before its call, and an address there is nothing at, stand in the log too."""
+    await log_session(program, await program.issue(owner), CREATE, CONNECT)
+    await learn(program)
+    assert (await owner.call("OPTIONS", "/v1/connections/traverse")).status_code == 204
+    assert (await owner.get("/v1/nothing")).status_code == 404
+    assert (await owner.post("/v1/entities", {"type": "course", "name": "x"})).is_success
+    await drain(program)
+    assert _reasons(await _suggest(owner, limit=1)) == [("createConnection", "own", ["createEntity"])]
+    assert (await owner.call("OPTIONS", "/v1/connections/traverse")).status_code == 204
+    await drain(program)
+    assert (await owner.post(PATH, {})).status_code in (200, 503)

@@ -135,6 +135,24 @@ def test_calls_and_scopes_that_are_named_exist(page: DocumentationPage) -> None:
     assert set(_SCOPE.findall(prose(page))) <= {scope.value for scope in Scope}
 
 
+def test_the_page_about_scopes_has_every_operation_beside_its_scope() -> None:
+    (page,) = [page for page in documentation_pages() if page.url == "/docs/reference/scopes"]
+    told = {
+        name: scope
+        for scope, names in re.findall(r"^\| `(\w+:\w+)` \|(.+)\|$", page.source, re.MULTILINE)
+        for name in re.findall(r"\(/reference/(\w+)\)", names)
+    }
+    document: dict[str, Any] = openapi_document("http://127.0.0.1:8000")
+    asked = {
+        operation["operationId"]: operation["x-required-scope"]
+        for methods in document["paths"].values()
+        for operation in methods.values()
+    }
+    assert told == {name: scope for name, scope in asked.items() if scope is not None}
+    (free,) = re.findall(r"^(.+) work with every key\.$", page.source, re.MULTILINE)
+    assert set(re.findall(r"\(/reference/(\w+)\)", free)) == {name for name, scope in asked.items() if scope is None}
+
+
 @pages
 def test_no_page_types_a_number_of_types(page: DocumentationPage) -> None:
     """The vocabulary grows; its size is computed wherever it is shown."""

@@ -1,4 +1,4 @@
-"""Wall two by catalogue: no table of a tenant without it, no right of the program's role to get around it."""
+"""Wall two by catalogue: no table of a tenant without it, and no key or constraint that tells what is behind it."""
 
 import re
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from ontology.ids import new_id
 from ontology.records import TenantRow, metadata
 from ontology.registration import Applicant, register_organisation
 from ontology.settings import Settings
-from portal.embedded_postgres import APP_ROLE, OWNER_ROLE
+from portal.embedded_postgres import APP_ROLE
 from tests.parts import Parts
 from tests.program import Program
 
@@ -25,7 +25,6 @@ Catalogue = psycopg.Connection[TupleRow]
 
 TABLES = sorted(metadata.tables)
 TENANT_COLUMNS = {"org_id", "group_id"}
-APPEND_ONLY = {"events", "request_log"}
 # Columns that hold an id of another tenant row without a foreign key, and why they may.
 UNCHECKED_REFERENCES = {
     ("events", "group_id"): "the log outlives what it tells of and takes a write per change",
@@ -85,82 +84,6 @@ def test_every_policy_that_writes_checks_what_is_written(catalogue: Catalogue, t
         assert "app_" in condition or "org_id = '00000000" in condition, f"{name} asks nothing of the transaction"
         if command != "SELECT":
             assert check is not None, f"{name} lets a row be written that it would not show"
-
-
-def test_the_programs_role_owns_nothing_and_bypasses_nothing(catalogue: Catalogue) -> None:
-    query = """
-        SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication,
-               (SELECT count(*) FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = r.oid
-                AND deptype = 'o'),
-               (SELECT count(*) FROM pg_auth_members WHERE member = r.oid)
-        FROM pg_roles r WHERE rolname = %s"""
-    row = catalogue.execute(query, [APP_ROLE]).fetchone()
-    assert row == (False, False, False, False, False, 0, 0)
-    owner = catalogue.execute("SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = %s", [OWNER_ROLE]).fetchone()
-    assert owner == (False, False)
-
-
-def test_the_programs_role_reads_and_writes_rows_and_nothing_else(catalogue: Catalogue) -> None:
-    rights = ("TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN")
-    for table in _tables_with(catalogue, TENANT_COLUMNS):
-        for right in rights:
-            query = "SELECT has_table_privilege(%s, %s, %s)"
-            assert catalogue.execute(query, [APP_ROLE, table, right]).fetchone() == (False,), (table, right)
-    for right in ("CREATE", "TEMPORARY"):
-        query = "SELECT has_database_privilege(%s, current_database(), %s)"
-        assert catalogue.execute(query, [APP_ROLE, right]).fetchone() == (False,)
-    assert catalogue.execute("SELECT has_schema_privilege(%s, 'public', 'CREATE')", [APP_ROLE]).fetchone() == (False,)
-
-
-def test_partitions_cannot_be_addressed_around_their_parent(catalogue: Catalogue) -> None:
-    for table in _tables_with(catalogue, TENANT_COLUMNS) - set(TABLES):
-        for right in ("SELECT", "INSERT", "UPDATE", "DELETE"):
-            query = "SELECT has_table_privilege(%s, %s, %s)"
-            assert catalogue.execute(query, [APP_ROLE, table, right]).fetchone() == (False,), (table, right)
-
-
-@pytest.mark.parametrize("table", sorted(APPEND_ONLY))
-def test_what_happened_cannot_be_changed_or_deleted(parts: Parts, module_database: str, table: str) -> None:
-    with psycopg.connect(parts.postgres.url(APP_ROLE, module_database), autocommit=True) as connection:
-        for statement in ("DELETE FROM {}", "UPDATE {} SET type = 'x'", "TRUNCATE {}"):
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                connection.execute(sql.SQL(statement).format(sql.Identifier(table)))
-
-
-def test_no_column_of_what_happened_can_be_changed(catalogue: Catalogue) -> None:
-    """A right may stand on a column where the table has none; partitions have rights of their own."""
-    partitions = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'request_log'::regclass"
-    for table in (*APPEND_ONLY, *(name for (name,) in catalogue.execute(partitions).fetchall())):
-        query = "SELECT has_any_column_privilege(%s, %s, 'UPDATE'), has_table_privilege(%s, %s, 'DELETE, TRUNCATE')"
-        assert catalogue.execute(query, [APP_ROLE, table, APP_ROLE, table]).fetchone() == (False, False), table
-    with catalogue.transaction(force_rollback=True):
-        catalogue.execute(sql.SQL("GRANT UPDATE (type) ON events TO {}").format(sql.Identifier(APP_ROLE)))
-        granted = catalogue.execute("SELECT has_any_column_privilege(%s, 'events', 'UPDATE')", [APP_ROLE]).fetchone()
-        assert granted == (True,)
-
-
-def test_owned_things_of_every_kind_are_counted(catalogue: Catalogue) -> None:
-    """What the test of the role above counts by is there for whoever does own something."""
-    query = """
-        SELECT count(*) FROM pg_shdepend d JOIN pg_roles r ON r.oid = d.refobjid
-        WHERE d.refclassid = 'pg_authid'::regclass AND d.deptype = 'o' AND r.rolname = %s"""
-    assert (catalogue.execute(query, [OWNER_ROLE]).fetchone() or (0,))[0] >= len(TABLES)
-
-
-def test_no_view_and_no_function_acts_with_the_rights_of_its_owner(catalogue: Catalogue) -> None:
-    views = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public'"
-    assert catalogue.execute((views + " AND c.relkind IN ('v', 'm')").encode()).fetchone() == (0,)
-    functions = "SELECT count(*) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
-    definers = functions + " WHERE n.nspname = 'public' AND p.prosecdef"
-    assert catalogue.execute(definers.encode()).fetchone() == (0,)
-
-
-def test_of_a_logged_search_only_what_was_opened_can_be_changed(parts: Parts, module_database: str) -> None:
-    with psycopg.connect(parts.postgres.url(APP_ROLE, module_database), autocommit=True) as connection:
-        connection.execute("UPDATE search_log SET opened_rank = 1")
-        for statement in ("DELETE FROM search_log", "UPDATE search_log SET query = 'x'", "TRUNCATE search_log"):
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                connection.execute(statement.encode())
 
 
 async def _register(engine: AsyncEngine, email: str) -> UUID:

@@ -7,14 +7,13 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from knowledge.client import KnowledgeClient
+from knowledge.client import CONNECT_TIMEOUT_SECONDS, SEARCH_TIMEOUT_SECONDS, KnowledgeClient
 from knowledge.errors import IndexBuilding, KnowledgeFailed, SearchUnavailable
 from knowledge.index.interface import SearchScope
 from knowledge.indexing import Splitter
@@ -80,14 +79,10 @@ async def test_searches_overtake_a_long_ingestion(knowledge: Knowledge, splitter
     documents = [new_document(splitter, f"Page {n}", f"{n}. {ROTATION} {REFUNDS} " * 8) for n in range(60)]
     ingestion = asyncio.create_task(knowledge.client.put(documents))
     await asyncio.sleep(0)
-    slowest = 0.0
     for n in range(10):
-        started = time.perf_counter()
         await knowledge.client.search(ask(f"question number {n}"))
-        slowest = max(slowest, time.perf_counter() - started)
-        assert not ingestion.done()
+        assert not ingestion.done(), "the search has waited for what was sent before it"
     await ingestion
-    assert slowest < 1.0
 
 
 async def test_no_text_is_too_strange_to_search_for(knowledge: Knowledge, splitter: Splitter) -> None:
@@ -155,10 +150,9 @@ async def test_a_failed_operation_is_told_apart_from_an_outage(knowledge: Knowle
 
 async def test_an_absent_process_is_unavailable_at_once(tmp_path: Path) -> None:
     client = KnowledgeClient(tmp_path / "nobody.sock")
-    started = time.perf_counter()
-    with pytest.raises(SearchUnavailable):
+    with pytest.raises(SearchUnavailable) as refused:
         await client.search(ask("anything"))
-    assert time.perf_counter() - started < 1
+    assert isinstance(refused.value.__cause__, FileNotFoundError), "it was waited for"
 
 
 async def test_a_hanging_process_is_given_up_within_five_seconds() -> None:
@@ -171,10 +165,10 @@ async def test_a_hanging_process_is_given_up_within_five_seconds() -> None:
 
         server = await asyncio.start_unix_server(swallow, str(socket_path))
         client = KnowledgeClient(socket_path)
-        started = time.perf_counter()
-        with pytest.raises(SearchUnavailable):
+        with pytest.raises(SearchUnavailable) as refused:
             await client.search(ask("anything"))
-        assert time.perf_counter() - started < 5
+        assert isinstance(refused.value.__cause__, TimeoutError)
+        assert CONNECT_TIMEOUT_SECONDS + SEARCH_TIMEOUT_SECONDS <= 5
         await client.close()
         server.close()
         await server.wait_closed()

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from knowledge.queries import read_query, route_name
+from knowledge.queries import CLEANED_CHARACTERS_MAX, NAMES_MAX, read_query, route_name
 from knowledge.words import path_words, split_identifiers
+from tests.growth import is_linear
 
 TRACE = """Traceback (most recent call last):
   File "/srv/app/main.py", line 12, in <module>
@@ -81,7 +82,45 @@ def test_identifiers_are_split_and_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", ["{" * 20_000, "a_" * 10_000, "/" * 20_000, "\n" * 20_000, "at (" * 5_000, "aA" * 10_000, "\x00\ud800"]
+    "piece",
+    [
+        "{",
+        "a_",
+        "/",
+        "\n",
+        "at (",
+        "aA",
+        "[a=",
+        "\\a",
+        "a.b:1 ",
+        'File "',
+        "1 validation error for ",
+        "http://",
+        '{"a":',
+    ],
 )
-def test_hostile_queries_are_read_quickly(typed: str) -> None:
-    read_query(typed)
+def test_reading_takes_as_long_as_the_query_and_no_longer(piece: str) -> None:
+    assert is_linear(lambda length: read_query(piece * (length // len(piece))), length=1_000)
+
+
+@pytest.mark.parametrize("typed", ["{" * 20_000, "a_" * 10_000, "at (" * 5_000, "\x00\ud800", "\n" * 20_000])
+def test_no_query_becomes_longer_than_what_is_embedded(typed: str) -> None:
+    query = read_query(typed)
+    assert all(len(text) <= max(CLEANED_CHARACTERS_MAX, len(typed)) for text in query.texts)
+    assert len(query.names) <= NAMES_MAX
+    assert "\ud800" not in "".join((*query.texts, query.words, *query.names))
+
+
+@pytest.mark.parametrize(
+    ("typed", "left"),
+    [
+        ("could not open /srv/app/main.py:12 for reading\n", "could not open for reading"),
+        ("broken: C:\\srv\\app\\main.py is gone\n", "broken: is gone"),
+        ("see src/app/main.py there\n", "see src there"),
+        ("no file in /srv/app/main here\n", "no file in /srv/app/main here"),
+        ("must be a list [type=list_type, input=3]\n", "must be a list"),
+        ("keeps [this] and (that)\n", "keeps this and (that)"),
+    ],
+)
+def test_places_are_taken_out_of_what_is_pasted(typed: str, left: str) -> None:
+    assert read_query(f"oops\n{typed}").texts[-1] == f"oops {left}"

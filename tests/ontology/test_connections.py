@@ -154,14 +154,15 @@ async def test_a_type_joins_only_what_the_vocabulary_says(owner: Caller) -> None
 async def test_connections_that_carry_authority_are_the_platforms(owner: Caller) -> None:
     course = (await make_ends(owner, "course"))[0]
     bodies = [
-        join(owner.owner.id, owner.key_id, "owns_api_key"),
-        join(course, owner.key_id, "authenticated_by"),
-        join(course, owner.group_id, "belongs_to_org"),
-        join(owner.owner.id, owner.group_id, "member_of"),
+        ("/v1/api-keys", join(owner.owner.id, owner.key_id, "owns_api_key")),
+        ("/v1/api-keys", join(course, owner.key_id, "authenticated_by")),
+        ("/v1/applications", join(course, owner.group_id, "belongs_to_org")),
+        ("/v1/people/invitations", join(owner.owner.id, owner.group_id, "member_of")),
     ]
-    for body in bodies:
+    for instead, body in bodies:
         answer = await owner.post("/v1/connections", body)
         assert (answer.status_code, answer.json()["code"]) == (403, "managed_type"), body
+        assert instead in answer.json()["errors"][0]["fix"]
     made = await owner.all_rows("/v1/connections", relationshipType="owns_api_key")
     answer = await owner.delete(f"/v1/connections/{made[0]['_id']}")
     assert (answer.status_code, answer.json()["code"]) == (403, "managed_type")

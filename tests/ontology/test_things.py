@@ -181,6 +181,22 @@ async def test_managed_types_are_written_by_their_own_endpoints_only(owner: Call
     assert len(await owner.all_rows("/v1/entities", type="api_key")) == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("api_key", "/v1/api-keys"),
+        ("api_application", "/v1/applications"),
+        ("api_quota", "/v1/quota"),
+        ("service_account", "/v1/applications"),
+        ("user", "/v1/people/invitations"),
+    ],
+)
+async def test_the_refusal_of_a_managed_type_names_the_endpoint_to_use(owner: Caller, kind: str, path: str) -> None:
+    (flaw,) = (await owner.post("/v1/entities", {"type": kind, "name": "Mine"})).json()["errors"]
+    assert path in flaw["fix"]
+    assert (await owner.get(path)).status_code == 200
+
+
 @pytest.fixture
 def room_for_ten(monkeypatch: pytest.MonkeyPatch) -> int:
     """A plan small enough to fill."""
