@@ -25,6 +25,7 @@ from knowledge.asking import (
     write_text,
 )
 from knowledge.generator import Generator, find_generator
+from knowledge.search_log import SearchLog
 from ontology import own_figures
 from ontology.actors import Actor
 from ontology.errors import InsufficientScope, NotFound, PortalError, SearchUnavailable
@@ -33,6 +34,7 @@ from ontology.ids import GroupId
 from ontology.own_figures import OwnFigures
 from ontology.records import Input, utc_now
 from ontology.scopes import Scope
+from ontology.search_log import Source
 
 CountRequests = Callable[[], Awaitable[tuple[int, int]]]
 Pieces = AsyncGenerator[AnswerPart | Restart | Answer]
@@ -79,12 +81,13 @@ async def ask_knowledge(call: Call[AskRequest, NoQuery]) -> Unfinished | AsyncGe
     found, own = await find_answer(
         services, call.session, call.actor, body.question, group_id=body.group_id, count=count
     )
-    generator = find_generator(services.settings)
+    pieces = begin_answer(services, found, own, find_generator(services.settings))
+    noted = note_question(services.searches, call.actor, Source.API, body.question, pieces)
     if prefers(call.header("accept"), EVENT_STREAM, "application/json"):
-        return _stream(begin_answer(services, found, own, generator))
+        return _stream(noted)
 
     async def finish() -> Answer:
-        return await finish_answer(begin_answer(services, found, own, generator))
+        return await finish_answer(noted)
 
     return Unfinished(finish)
 
@@ -119,6 +122,14 @@ async def begin_answer(services: Services, found: Found, own: Answer | None, gen
     for part in own.parts:
         yield part
     yield own
+
+
+async def note_question(log: SearchLog, actor: Actor, source: Source, question: str, pieces: Pieces) -> Pieces:
+    """The same pieces; with the last of them the question is noted, and whether it was answered."""
+    async for piece in pieces:
+        if isinstance(piece, Answer):
+            log.note_question(actor, source, question, len(piece.citations), answered=piece.answered)
+        yield piece
 
 
 async def finish_answer(pieces: Pieces) -> Answer:

@@ -344,6 +344,30 @@ HIT: dict[str, Any] = {
     "path": None,
     "operationId": None,
 }
+LOGGED_SEARCH: dict[str, Any] = {
+    "_id": "search_01jd8m4c1e3g5j7m9p1r3t5v7x",
+    "groupId": GROUP,
+    "actorId": PERSON_ID,
+    "purpose": "search",
+    "source": "portal",
+    "query": "refund after the course has begun",
+    "kinds": [],
+    "hits": 10,
+    "bestScore": 0.912,
+    "found": True,
+    "openedDocumentId": "knowledge_01jd8kq4a6c8e0g3j5m7p9r2t4",
+    "openedRank": 1,
+    "timestamp": _AT,
+}
+SEARCH_TERMS: dict[str, Any] = {
+    "query": "gift vouchers",
+    "searches": 14,
+    "notFound": 14,
+    "opened": 0,
+    "people": 5,
+    "bestScore": 0.874,
+    "lastSearchedAt": _AT,
+}
 ANSWER: dict[str, Any] = {
     "answered": True,
     "method": "extracted",

@@ -10,6 +10,7 @@ from api.authentication import Authenticator
 from api.tails import Tails
 from knowledge.claims import ApiNames
 from knowledge.client import KnowledgeClient
+from knowledge.search_log import SearchLog
 from ontology.fast_database import FastDatabase
 from ontology.redis_client import Redis
 from ontology.redis_pipe import RedisPipe
@@ -29,6 +30,7 @@ class Services:
     hot: FastDatabase
     authenticator: Authenticator
     knowledge: KnowledgeClient
+    searches: SearchLog
     tails: Tails
     api_names: Callable[[], ApiNames]
     """What the live OpenAPI document names; read when first needed."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from knowledge.answerability import NEAREST, Likeness, list_examples
 from knowledge.index.interface import Index, IndexIncomplete, Point, document_point_id
+from knowledge.passage_ranking import rank_passages
 from knowledge.protocol import IndexedDocument, IndexedPassage, RankedDocument, SearchRequest, Stats
 from knowledge.queries import Query, read_query
 from knowledge.ranking import match_meaning, match_words, rank
@@ -73,7 +74,7 @@ class Engine:
             # Words are looked up beside the model's work, on another core if there is one.
             words = self._beside.submit(match_words, self._index, query, request)
             meaning = match_meaning(self._index, self._embed(query, request.scope.org_id), request)
-            found = rank(meaning, words.result(), request.limit)
+            found = (rank_passages if request.by_passage else rank)(meaning, words.result(), request.limit)
             self._require_whole()
             return found
         finally:
@@ -251,6 +252,7 @@ def _document_point(document: IndexedDocument) -> Point:
         words=document.words,
         fields=document.fields,
         names=document.names,
+        labels=document.labels,
     )
 
 
@@ -267,4 +269,5 @@ def _passage_point(document: IndexedDocument, passage: IndexedPassage, vector: l
         version=document.version,
         words=passage.words,
         vector=vector,
+        labels=document.labels,
     )

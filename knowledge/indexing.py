@@ -47,6 +47,7 @@ class DocumentSource:
     external_id: str | None
     details: dict[str, Any]
     format: str = "markdown"
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class Splitter:
             words="\n".join(entry.text for entry in passages) if source.kind != DocumentKind.ENDPOINT else "",
             fields=tuple((text, weight) for text, weight in _fields(source, page) if text),
             passages=self._indexed(source, page, prepared),
+            labels=source.labels,
         )
         return PreparedDocument(tuple(prepared), indexed)
 

@@ -271,6 +271,7 @@ def _to_source(row: KnowledgeItem, group_ids: tuple[UUID, ...]) -> DocumentSourc
         external_id=row.external_id,
         details=row.metadata_,
         format=row.format,
+        labels=tuple(row.labels),
     )
 
 

@@ -49,21 +49,23 @@ class IndexedDocument:
     words: str
     fields: tuple[WeightedText, ...]
     passages: tuple[IndexedPassage, ...]
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """A query as typed, with what the caller may see."""
+    """A query as typed, with what the caller may see. ``by_passage``: every passage is a result of its own."""
 
     query: str
     scope: SearchScope
     kinds: tuple[str, ...]
     limit: int
+    by_passage: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RankedDocument:
-    """One result: the document, its best passage, and a score between 0 and 1."""
+    """One result: a document with its best passage, or one of several passages of it, and a score between 0 and 1."""
 
     document_id: UUID
     passage_id: UUID | None
@@ -126,9 +128,11 @@ def read_search(message: Mapping[str, Any]) -> SearchRequest:
             group_id=UUID(scope["group_id"]),
             ancestor_ids=_uuids(scope["ancestor_ids"]),
             within=UUID(within) if within else None,
+            labels=tuple(scope["labels"]),
         ),
         kinds=tuple(message["kinds"]),
         limit=int(message["limit"]),
+        by_passage=bool(message["by_passage"]),
     )
 
 
@@ -172,6 +176,7 @@ def _read_document(given: Mapping[str, Any]) -> IndexedDocument:
             )
             for passage in given["passages"]
         ),
+        labels=tuple(given["labels"]),
     )
 
 

@@ -81,10 +81,14 @@ def mend_request(openapi: Mapping[str, Any], sent: SentRequest, flaws: Sequence[
     return Repair(operation.about.get("operationId") if operation else None, tuple(mending.patch), mended)
 
 
+def write_address(request: SentRequest) -> str:
+    """Path and query as they are sent."""
+    return quote(request.path, safe="/%") + (f"?{urlencode(request.query)}" if request.query else "")
+
+
 def write_curl(request: SentRequest) -> str:
     """The request as a command; the key comes from the environment."""
-    query = f"?{urlencode(request.query)}" if request.query else ""
-    address = shlex.quote(quote(request.path, safe="/%") + query)
+    address = shlex.quote(write_address(request))
     lines = ["curl -sS"] if request.method == "GET" else [f"curl -sS -X {request.method}"]
     lines[0] += f' "$ONE_URL"{address}'
     lines.append('-H "Authorization: Bearer $ONE_API_KEY"')

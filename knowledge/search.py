@@ -33,7 +33,7 @@ _FirstPassage = tuple[UUID, int]
 
 
 class Hit(Record):
-    """One document that answers, with the passage that does. The last three fields are an endpoint's."""
+    """A document that answers, with the passage that does. The last three fields are an endpoint's."""
 
     kind: str
     document_id: KnowledgeId
@@ -58,18 +58,21 @@ async def search(
     limit: int = LIMIT_DEFAULT,
     kinds: Sequence[str] = (),
     group_id: UUID | None = None,
+    labels: Sequence[str] = (),
+    by_passage: bool = False,
 ) -> list[Hit]:
     """The documents that answer the query best among those the actor may read, best first, one hit each.
 
-    ``kinds`` narrows to some kinds of document; ``group_id`` to the documents of one group and those below it.
+    ``kinds`` narrows to some kinds of document; ``group_id`` to the documents of one group and those below it;
+    ``labels`` to documents that carry each of them. ``by_passage`` gives each passage a hit of its own.
 
     Raises:
         SearchUnavailable: the knowledge process does not answer in time, or (``IndexBuilding``) from no whole index.
     """
     if not query.strip():
         return []
-    scope = SearchScope(actor.org_id, actor.group_id, actor.ancestor_ids, within=group_id)
-    request = SearchRequest(query, scope, tuple(kinds), limit + SPARE_RESULTS)
+    scope = SearchScope(actor.org_id, actor.group_id, actor.ancestor_ids, within=group_id, labels=tuple(labels))
+    request = SearchRequest(query, scope, tuple(kinds), limit + SPARE_RESULTS, by_passage)
     ranked = await client.search(request)
     if not ranked:
         return []

@@ -22,6 +22,7 @@ from ontology.documents import BATCH_MAX, DocumentPut
 ARCHIVE_BYTES_MAX = 10_000_000
 FILE_BYTES_MAX = 1_000_000
 TOTAL_BYTES_MAX = 50_000_000
+TOO_LARGE = "It is larger than 1 MB."
 FORMATS = {
     ".md": "markdown",
     ".markdown": "markdown",
@@ -83,13 +84,13 @@ def _read_archive(archive: zipfile.ZipFile, options: dict[str, Any]) -> list[Rea
     total = 0
     for member in members:
         data = _read_member(archive, member)
-        if isinstance(data, str):
-            found.append(ReadFile(member.filename, None, data))
-            continue
-        total += len(data)
+        total += FILE_BYTES_MAX if data == TOO_LARGE else len(data)
         if total > TOTAL_BYTES_MAX:
             raise UploadInvalid("The archive unpacks to more than 50 MB.")
-        found.append(_read_file(member.filename, data, options))
+        if isinstance(data, str):
+            found.append(ReadFile(member.filename, None, data))
+        else:
+            found.append(_read_file(member.filename, data, options))
     return found
 
 
@@ -108,7 +109,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | s
             data = file.read(FILE_BYTES_MAX + 1)
     except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, EOFError):
         return "It is damaged."
-    return data if len(data) <= FILE_BYTES_MAX else "It is larger than 1 MB."
+    return data if len(data) <= FILE_BYTES_MAX else TOO_LARGE
 
 
 def _read_file(name: str, data: bytes, options: dict[str, Any]) -> ReadFile:
@@ -116,7 +117,7 @@ def _read_file(name: str, data: bytes, options: dict[str, Any]) -> ReadFile:
     if format is None:
         return ReadFile(name, None, "Send Markdown, HTML, plain text, or OpenAPI in JSON or YAML.")
     if len(data) > FILE_BYTES_MAX:
-        return ReadFile(name, None, "It is larger than 1 MB.")
+        return ReadFile(name, None, TOO_LARGE)
     try:
         text = data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError:

@@ -21,7 +21,7 @@ SUFFIX_LENGTH = 26
 _MILLISECONDS_MAX = 253_402_214_400_000  # 9999-12-31, the last that a datetime can hold
 _SHIFTS = range(120, -1, -10)
 _ENTROPY_BYTES = 1_024
-KINDS = ("group", "person", "thing", "connection", "event", "knowledge", "invitation")
+KINDS = ("group", "person", "thing", "connection", "event", "knowledge", "invitation", "search")
 _EXAMPLE_SUFFIX = "01jd8kq3v5e9ra7t2m4xw6yz0c"
 
 
@@ -161,3 +161,4 @@ ConnectionId = Annotated[UUID, TypedId("connection")]
 EventId = Annotated[UUID, TypedId("event")]
 InvitationId = Annotated[UUID, TypedId("invitation")]
 KnowledgeId = Annotated[UUID, TypedId("knowledge")]
+SearchId = Annotated[UUID, TypedId("search")]

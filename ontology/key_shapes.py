@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import AfterValidator
 from pydantic import Field as PydanticField
 from sqlalchemy import BigInteger, ForeignKeyConstraint, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
 from ontology.addresses import normalise_origin, parse_network
@@ -24,7 +25,10 @@ ALLOWED_MAX = 50
 
 
 class KeyUse(TenantRow, table=True):
-    """When and from where a key was last used; the worker writes it from the request log."""
+    """When and from where a key was last used, and how often; the worker writes it from the request log.
+
+    `day_calls` has its calls by day (UTC), as `{"2026-11-27": 12}`, of the 31 days up to the newest.
+    """
 
     __tablename__ = "api_key_uses"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (
@@ -37,6 +41,7 @@ class KeyUse(TenantRow, table=True):
     last_used_ip: str | None = Field(default=None, sa_type=Text)
     last_used_agent: str | None = Field(default=None, sa_type=Text)
     requests: int = Field(default=0, sa_type=BigInteger)
+    day_calls: dict[str, int] = Field(default_factory=dict, sa_type=JSONB, sa_column_kwargs={"server_default": "{}"})
 
 
 def _check_network(text: str) -> str:

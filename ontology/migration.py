@@ -19,6 +19,7 @@ from ontology import (
     invitations,
     key_secrets,
     knowledge_items,
+    search_log,
     usage,
     usage_patterns,
 )
@@ -35,12 +36,18 @@ ROW_MODULES = (
     invitations,
     key_secrets,
     knowledge_items,
+    search_log,
     usage,
     usage_patterns,
 )
 _LOCK = 6_617_346_001
 _MONTHS_AHEAD = 13
-_APPEND_ONLY = frozenset({"events", "request_log"})
+# What happened stays as it is; of a search, it is known only later which hit was opened.
+_RIGHTS = {
+    "events": "SELECT, INSERT",
+    "request_log": "SELECT, INSERT",
+    "search_log": "SELECT, INSERT, UPDATE (opened_document_id, opened_rank)",
+}
 _SCRIPTS = Path(__file__).parent.parent / "migrations"
 
 
@@ -89,7 +96,7 @@ def grant_rights(connection: Connection, role: str) -> None:
     connection.execute(text(f"GRANT USAGE ON SCHEMA public TO {quoted}"))
     connection.execute(text(f"GRANT SELECT ON alembic_version TO {quoted}"))
     for name in metadata.tables:
-        rights = "SELECT, INSERT" if name in _APPEND_ONLY else "SELECT, INSERT, UPDATE, DELETE"
+        rights = _RIGHTS.get(name, "SELECT, INSERT, UPDATE, DELETE")
         connection.execute(text(f"REVOKE ALL ON {name} FROM {quoted}"))
         connection.execute(text(f"GRANT {rights} ON {name} TO {quoted}"))
 

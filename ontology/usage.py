@@ -1,7 +1,8 @@
 """Usage: how many calls each key made, by day, operation and class of status.
 
 `usage_days` is filled by the statement that stores the calls (`ontology/request_log.py`), so it counts each once and
-is right whenever the log is; it is kept when old calls are forgotten. All-time totals are those of `api_key_uses`.
+is right whenever the log is; it is kept when old calls are forgotten. All-time totals, and each key's days of late,
+are those of `api_key_uses`.
 """
 
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    true,
 )
 from sqlalchemy import (
     cast as sql_cast,
@@ -192,19 +194,16 @@ async def list_key_usage(session: AsyncSession, actor: Actor, page: PageRequest,
     if (after := read_cursor(page, actor, purpose)) is not None:
         keys = keys.where(col(Thing.id) < after)
     keys = keys.order_by(col(Thing.id).desc()).limit(page.limit + 1)
-    month, week, since = _find_days(now)
-    counted = (
-        select(col(UsageDay.key_id), _sum_since(month).label("month"), _sum_since(week).label("week"))
-        .where(UsageDay.reach(actor), col(UsageDay.day) >= since)
-        .where(col(UsageDay.key_id).in_(select(keys.subquery().c.id)))
-        .group_by(col(UsageDay.key_id))
-        .subquery()
-    )
+    month, week, _ = _find_days(now)
+    days = func.jsonb_each_text(col(KeyUse.day_calls)).table_valued("day", "calls").render_derived()
+    calls = func.sum(sql_cast(days.c.calls, BigInteger))
+    sums = [calls.filter(days.c.day >= first.isoformat()).label(f"since_{first}") for first in (month, week)]
+    counted = select(*sums).select_from(days).lateral()
     query = (
-        keys.add_columns(col(KeyUse.requests), counted.c.month, counted.c.week)
+        keys.add_columns(col(KeyUse.requests), *counted.c)
         .select_from(Thing)
         .outerjoin(KeyUse, (col(KeyUse.key_id) == col(Thing.id)) & KeyUse.reach(actor))
-        .outerjoin(counted, counted.c.key_id == col(Thing.id))
+        .outerjoin(counted, true())
     )
     found: Sequence[Any] = (await run_sql(session, query)).all()
     rows = [_describe(now, *row) for row in found[: page.limit]]

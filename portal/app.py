@@ -19,6 +19,7 @@ from api.routes import api_names, api_router, openapi_document
 from api.services import Services
 from api.tails import Tails
 from knowledge.client import KnowledgeClient
+from knowledge.search_log import SearchLog
 from ontology.database import create_engine
 from ontology.fast_database import FastDatabase
 from ontology.log_lines import configure_logging
@@ -56,6 +57,7 @@ def create_services(settings: Settings) -> Services:
         hot,
         authenticator,
         knowledge,
+        SearchLog(engine, knowledge),
         Tails(redis),
         api_names,
         partial(openapi_document, settings.public_url),
@@ -75,6 +77,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         services.tails.close()
         for frame in frames:
             await frame.close()
+        await services.searches.close()
         await services.knowledge.close()
         await services.hot.close()
         if services.pipe is not None:

@@ -26,6 +26,7 @@ class FilterBuilder:
         must = [self._any_of([self._public(), self._own(scope)])]
         if scope.within is not None:
             must.append(self._equals("group_ids", scope.within))
+        must.extend(self._equals("labels", label) for label in scope.labels)
         if kinds:
             must.append(self._among("kind", kinds))
         if part is not None:

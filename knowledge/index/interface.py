@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol
 from uuid import UUID, uuid5
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 ID_CACHE_ENTRIES = 200_000
 DENSE, PASSAGE_WORDS, DOCUMENT_WORDS = "dense", "passage_words", "document_words"
 POINT_NAMESPACE = UUID("6f1f0f6e-6c0b-5d83-9a6d-0d6e2b7a4c11")
@@ -27,6 +27,7 @@ PAYLOAD_INDEXES: Mapping[str, str] = {
     "document_id": "keyword",
     "part": "keyword",
     "names": "keyword",
+    "labels": "keyword",
 }
 
 
@@ -59,6 +60,7 @@ class Point:
     vector: Sequence[float] | None = None
     names: tuple[str, ...] = ()
     fields: tuple[WeightedText, ...] = ()
+    labels: tuple[str, ...] = ()
 
     @property
     def part(self) -> str:
@@ -78,18 +80,21 @@ class Point:
             "kind": self.kind,
             "version": self.version,
             "names": list(self.names),
+            "labels": list(self.labels),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class SearchScope:
     """What one caller may see: public content, documents of its group and the groups below, and those
-    marked ``subtree`` in the groups above. ``within`` narrows to one group and the groups below it."""
+    marked ``subtree`` in the groups above. ``within`` narrows to one group and the groups below it, ``labels`` to
+    documents that carry each of them."""
 
     org_id: UUID
     group_id: UUID
     ancestor_ids: tuple[UUID, ...] = ()
     within: UUID | None = None
+    labels: tuple[str, ...] = ()
 
 
 class Candidate(NamedTuple):

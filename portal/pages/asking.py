@@ -9,7 +9,7 @@ from typing import Any
 from litestar import Request, Response, get
 from markupsafe import Markup
 
-from api.asking import begin_answer, find_answer, finish_answer
+from api.asking import begin_answer, find_answer, finish_answer, note_question
 from api.operations import STREAM_HEADERS
 from api.streams import StreamedAnswer
 from knowledge.asking import QUESTION_CHARACTERS_MAX, Answer, AnswerPart, Citation, NearPage, Restart
@@ -19,6 +19,7 @@ from ontology.actors import anonymous_actor
 from ontology.database import open_transaction
 from ontology.errors import PortalError, SearchUnavailable
 from ontology.ids import encode_id
+from ontology.search_log import Source
 from portal.rendering import environment
 from portal.sessions import Visitor, read_visitor
 
@@ -87,7 +88,8 @@ async def _begin(visitor: Visitor, question: str) -> AsyncGenerator[AnswerPart |
     actor = member.actor if member else anonymous_actor()
     async with open_transaction(services.engine, actor) as session:
         found, own = await find_answer(services, session, actor, question)
-    return begin_answer(services, found, own, find_generator(services.settings) if member else None)
+    pieces = begin_answer(services, found, own, find_generator(services.settings) if member else None)
+    return note_question(services.searches, actor, Source.PORTAL, question, pieces) if member else pieces
 
 
 async def _stream(visitor: Visitor, question: str) -> AsyncGenerator[bytes]:

@@ -1,10 +1,12 @@
 """`/search` and what the search box shows while one types."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
-from litestar import Request, Response, get
+from litestar import Request, Response, get, post
 from markupsafe import Markup, escape
 
 from api.problems import RETRY_SECONDS
@@ -14,13 +16,16 @@ from knowledge.search import Hit, search
 from ontology.actors import anonymous_actor
 from ontology.database import open_transaction
 from ontology.errors import SearchUnavailable
-from ontology.ids import encode_id
+from ontology.ids import decode_id, encode_id, new_id
+from ontology.search_log import HITS_MAX, Source
 from portal.pages.asking import AnswerView, answer_visitor, read_question
 from portal.rendering import render
-from portal.sessions import Visitor, read_visitor
+from portal.sessions import Visitor, read_form, read_visitor
 
 QUERY_LENGTH_MAX = 2000
 PAGE_HITS, SUGGESTED_HITS = 20, 8
+# Of a fused list, whose weights add up to little more than 1.
+SCORE_MAX = 10.0
 EXCERPT_CHARACTERS = 220
 GROUPS = {"page": "Documentation", "endpoint": "Endpoints", "error": "Errors", "pattern": "Patterns"}
 
@@ -33,6 +38,9 @@ class ResultHit:
     excerpt_html: Markup
     method: str | None
     path: str | None
+    document_id: str
+    rank: int = 0
+    """Its place among all hits, the first being 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +62,16 @@ class SearchPage:
     building: bool = False
     answer: AnswerView | None = None
     """There when it was asked for."""
+    noted: str | None = None
+    """What a member's browser tells about this search with the hit that is opened, as JSON."""
 
     @property
     def available(self) -> bool:
         return self.retry_seconds is None
 
 
-async def find_results(visitor: Visitor, query: str, limit: int) -> SearchPage:
-    """What the visitor may see, grouped by kind."""
+async def find_results(visitor: Visitor, query: str, limit: int, *, note: bool) -> SearchPage:
+    """What the visitor may see, grouped by kind. A member's search is noted, or only once a hit of it is opened."""
     if not query:
         return SearchPage("")
     actor = visitor.signed_in.actor if visitor.signed_in else anonymous_actor()
@@ -71,14 +81,23 @@ async def find_results(visitor: Visitor, query: str, limit: int) -> SearchPage:
     except SearchUnavailable as refusal:
         retry_seconds = refusal.retry_after_seconds or RETRY_SECONDS
         return SearchPage(query, retry_seconds=retry_seconds, building=isinstance(refusal, IndexBuilding))
-    return SearchPage(query, _group(hits, query), len(hits))
+    noted = _note(visitor, query, hits, now=note) if visitor.signed_in else None
+    return SearchPage(query, _group(hits, query), len(hits), noted=noted)
+
+
+def _note(visitor: Visitor, query: str, hits: Sequence[Hit], *, now: bool) -> str:
+    actor, log = visitor.member().actor, visitor.services.searches
+    search_id = log.note_search(actor, Source.PORTAL, query, hits) if now else new_id()
+    score = hits[0].score if hits else None
+    return json.dumps({"search": encode_id("search", search_id), "query": query, "hits": len(hits), "score": score})
 
 
 @get("/search", opt={"public": True})
 async def search_page(request: Request[Any, Any, Any]) -> Response[str]:
     visitor = await read_visitor(request)
-    page = await find_results(visitor, _read_query(request), PAGE_HITS)
-    if page.query and page.available and request.query_params.get("ask") == "1":
+    asks = request.query_params.get("ask") == "1"
+    page = await find_results(visitor, _read_query(request), PAGE_HITS, note=not asks)
+    if page.query and page.available and asks:
         page = replace(page, answer=await answer_visitor(visitor, read_question(request)))
     answer = render("search.html", visitor.site, page, status=200 if page.available else 503)
     if page.retry_seconds is not None:
@@ -89,8 +108,38 @@ async def search_page(request: Request[Any, Any, Any]) -> Response[str]:
 @get("/search/suggest", opt={"public": True})
 async def suggest(request: Request[Any, Any, Any]) -> Response[str]:
     visitor = await read_visitor(request)
-    page = await find_results(visitor, _read_query(request), SUGGESTED_HITS)
+    page = await find_results(visitor, _read_query(request), SUGGESTED_HITS, note=False)
     return render("_results.html", visitor.site, page)
+
+
+@post("/search/opened", opt={"public": True}, status_code=204)
+async def note_opened(request: Request[Any, Any, Any]) -> Response[None]:
+    """Told by a member's browser which hit of which search it is about to open; it waits for no answer.
+
+    The link itself leads straight to the document, so there is no address here that leads elsewhere.
+    """
+    visitor = await read_visitor(request)
+    form = await read_form(request, visitor)
+    opened = _read_opened(form)
+    if visitor.signed_in and opened is not None:
+        visitor.services.searches.note_opened(visitor.signed_in.actor, *opened)
+    return Response(None, status_code=204)
+
+
+def _read_opened(form: Mapping[str, Sequence[str]]) -> tuple[UUID, str, int, float | None, str, int] | None:
+    """None unless every field is what a page of ours had sent."""
+    given = {name: (form.get(name) or [""])[0] for name in ("search", "query", "hits", "score", "document", "rank")}
+    try:
+        search_id = decode_id(given["search"], "search")[1]
+        decode_id(given["document"], "knowledge")
+        hits, rank = int(given["hits"]), int(given["rank"])
+        score = float(given["score"]) if given["score"] else None
+    except ValueError:
+        return None
+    query = given["query"].strip()[:QUERY_LENGTH_MAX]
+    if not (query and 0 < rank <= hits <= HITS_MAX and (score is None or 0 <= score <= SCORE_MAX)):
+        return None
+    return search_id, query, hits, score, given["document"], rank
 
 
 def _read_query(request: Request[Any, Any, Any]) -> str:
@@ -100,13 +149,14 @@ def _read_query(request: Request[Any, Any, Any]) -> str:
 
 def _group(hits: Sequence[Hit], query: str) -> tuple[ResultGroup, ...]:
     kinds = list(dict.fromkeys(hit.kind for hit in hits))
+    views = [(hit.kind, view_hit(hit, query, rank)) for rank, hit in enumerate(hits, 1)]
     return tuple(
-        ResultGroup(kind, GROUPS.get(kind, kind), tuple(view_hit(hit, query) for hit in hits if hit.kind == kind))
+        ResultGroup(kind, GROUPS.get(kind, kind), tuple(view for other, view in views if other == kind))
         for kind in kinds
     )
 
 
-def view_hit(hit: Hit, query: str) -> ResultHit:
+def view_hit(hit: Hit, query: str, rank: int = 0) -> ResultHit:
     text = " ".join(hit.text.split())
     shown = text if len(text) <= EXCERPT_CHARACTERS else text[:EXCERPT_CHARACTERS].rsplit(" ", 1)[0] + " …"
     parts = (Markup("<mark>{}</mark>").format(part) if hit else escape(part) for part, hit in mark_words(shown, query))
@@ -118,7 +168,9 @@ def view_hit(hit: Hit, query: str) -> ResultHit:
         excerpt_html=Markup("").join(parts),
         method=hit.method,
         path=hit.path,
+        document_id=encode_id("knowledge", hit.document_id),
+        rank=rank,
     )
 
 
-handlers = [search_page, suggest]
+handlers = [search_page, suggest, note_opened]

@@ -8,7 +8,7 @@ from typing import Any
 from litestar import Request, Response, get, post
 
 from api.strict_json import parse_json
-from knowledge.request_repairs import METHODS, SentRequest, write_curl
+from knowledge.request_repairs import METHODS, SentRequest, write_address, write_curl
 from knowledge.troubleshooting import Diagnosis, Symptom, describe_call, read_paste, troubleshoot
 from ontology.actors import anonymous_actor
 from ontology.database import open_transaction
@@ -36,7 +36,22 @@ class DiagnosisView:
     operation_id: str | None
     patch: str | None
     curl: str | None
+    replay: "Replay | None"
     hits: tuple[ResultHit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The request that fits, for the page's script to send: as JSON, and what is shown of it."""
+
+    method: str
+    path: str
+    request: str
+
+    @property
+    def asks_first(self) -> bool:
+        """Reading changes nothing; everything else may."""
+        return self.method != "GET"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +129,14 @@ def _view(found: Diagnosis, text: str) -> DiagnosisView:
         operation_id=repair.operation_id if repair else None,
         patch=json.dumps(list(repair.patch), indent=2, ensure_ascii=False) if repair and repair.patch else None,
         curl=write_curl(repair.request) if repair and repair.operation_id else None,
+        replay=_offer_replay(repair.request) if repair and repair.operation_id else None,
         hits=tuple(view_hit(hit, text) for hit in found.hits),
     )
+
+
+def _offer_replay(sent: SentRequest) -> Replay:
+    address = write_address(sent)
+    return Replay(sent.method, address, json.dumps({"method": sent.method, "path": address, "body": sent.body}))
 
 
 def _read_request(values: Mapping[str, str]) -> SentRequest | None:

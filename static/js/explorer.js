@@ -10,9 +10,6 @@
   const { method, path: template, publicUrl, bodyType } = form.dataset;
   const fields = [...form.elements].filter((field) => /^(path|query|header)\./.test(field.name));
 
-  // The key of a signed-in person lives in this variable and nowhere else.
-  let minted = null;
-
   const request = () => {
     let path = template;
     const query = new URLSearchParams();
@@ -34,15 +31,6 @@
     const { path, headers, body } = request();
     const text = one.writeSample(language, { method, address: publicUrl + path, headers: Object.entries(headers), body });
     one.highlight(sample, text, language === "curl" ? "shell" : "code");
-  };
-
-  const mint = async () => {
-    if (minted && minted.expiresAt - 30_000 > Date.now()) return minted.key;
-    const token = document.querySelector('meta[name="csrf-token"]').content;
-    const response = await fetch("/explorer-key", { method: "POST", headers: { "X-CSRF-Token": token } });
-    if (!response.ok) throw new Error("A key could not be made: sign in again, or paste a key of yours.");
-    minted = await response.json();
-    return minted.key;
   };
 
   const complain = (text) => {
@@ -72,11 +60,8 @@
     send.setAttribute("aria-busy", "true");
     send.disabled = true;
     try {
-      const own = form.elements.key.value.trim();
-      const key = own || ("signedIn" in form.dataset ? await mint() : "");
-      const answer = await one.send({ ...request(), key });
+      const answer = await one.send({ ...request(), key: await one.readKey(form) });
       one.showAnswer(panel, answer);
-      if (answer.status === 401) minted = null;
       if (answer.ok) showNext();
       one.announce(`Answered with status ${answer.status} in ${answer.milliseconds} milliseconds`);
       panel.scrollIntoView({ block: "nearest" });

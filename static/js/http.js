@@ -29,6 +29,21 @@
     return { text, cut };
   };
 
+  // The key of a signed-in person lives in this variable and nowhere else.
+  let minted = null;
+
+  const mint = async () => {
+    if (minted && minted.expiresAt - 30_000 > Date.now()) return minted.key;
+    const token = document.querySelector('meta[name="csrf-token"]').content;
+    const response = await fetch("/explorer-key", { method: "POST", headers: { "X-CSRF-Token": token } });
+    if (!response.ok) throw new Error("A key could not be made: sign in again, or paste a key of yours.");
+    minted = await response.json();
+    return minted.key;
+  };
+
+  // The key a form asks for: the one pasted there, or one of an hour for who is signed in.
+  one.readKey = async (form) => form.elements.key.value.trim() || ("signedIn" in form.dataset ? mint() : "");
+
   // `fetch` hides nothing of a same-origin answer, so these are the headers a program gets.
   one.send = async ({ method, path, key, headers = {}, body }) => {
     const began = performance.now();
@@ -40,6 +55,7 @@
       cache: "no-store",
     });
     const { text, cut } = await readText(response);
+    if (response.status === 401) minted = null;
     return {
       status: response.status,
       reason: response.statusText,
@@ -126,8 +142,8 @@
     const links = make("p", "", { class: "answer-links" });
     const page = localPath(problem.type, "/docs/");
     if (page) links.append(make("a", `About ${problem.code}`, { href: page, "data-answer-about": "" }));
-    const search = localPath(problem.troubleshoot, "/search");
-    if (search) links.append(make("a", "Search for a way out", { href: search }));
+    const explained = localPath(problem.troubleshoot, "/troubleshoot");
+    if (explained) links.append(make("a", "What went wrong with this call", { href: explained }));
     if (links.childElementCount) element.append(links);
   };
 

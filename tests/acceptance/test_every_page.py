@@ -35,7 +35,17 @@ PUBLIC = (
     "/patterns",
     "/no-such-page",
 )
-MEMBERS = ("/", "/start", "/keys", "/usage", "/documents", "/settings", "/reference/createApiKey", "/no-such-page")
+MEMBERS = (
+    "/",
+    "/start",
+    "/keys",
+    "/usage",
+    "/documents",
+    "/searches",
+    "/settings",
+    "/reference/createApiKey",
+    "/no-such-page",
+)
 # Two frames, and the end of what the change of colours has started; what was stopped half-way never tells its end.
 SETTLED = """() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))
     .then(() => document.getAnimations().forEach((animation) => {

@@ -162,6 +162,21 @@ async def test_all_keys_are_listed_with_one_statement(api: Program) -> None:
     assert [row["keyId"] for row in paged] == [row["keyId"] for row in rows]
 
 
+async def test_a_keys_month_and_week_are_the_same_in_the_list_and_in_its_own_report(api: Program) -> None:
+    """The list reads sums by day that are added up as calls are stored, in whatever order those come."""
+    caller = await api.register()
+    midnight = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
+    days = [0, 45, 6, 7, 30, 0, 31, 1, 29, 6, 27, 45, 0]
+    for start in range(0, len(days), 3):
+        await _store(api, [_entry(caller, at=midnight - timedelta(days=ago)) for ago in days[start : start + 3]])
+    (listed,) = (await caller.get("/v1/usage/keys")).json()["data"]
+    report = (await caller.get(f"/v1/api-keys/{caller.key_id}/usage")).json()
+    wanted = {"total": len(days), "last7Days": sum(ago < 7 for ago in days)}
+    wanted["thisMonth"] = sum(ago < midnight.day for ago in days)
+    for told in (listed, report):
+        assert {name: told[name] for name in wanted} == wanted
+
+
 async def test_a_group_sees_its_own_usage_and_that_below(api: Program) -> None:
     owner = await api.register()
     north = (await owner.make("/v1/groups", name="North"))["_id"]

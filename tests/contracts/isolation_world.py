@@ -28,7 +28,7 @@ from ontology.knowledge_items import KnowledgeItem
 from ontology.people import Person
 from ontology.records import metadata, utc_now
 from ontology.roles import Role
-from tests.program import Caller, Program
+from tests.program import Caller, Program, eventually
 from worker.request_log import drain_request_log
 
 
@@ -76,6 +76,8 @@ class World:
         where = f"{column} = ANY(%s)"
         if column == "org_id" and "person_id" in columns:
             where = "person_id IN (SELECT id FROM people WHERE group_id = ANY(%s))"
+        if table == "search_log":  # what an attacker searches for itself is written behind the answers
+            where += " AND query LIKE 'canary%%'"
         with psycopg.connect(self.superuser_url, row_factory=dict_row) as connection:
             query = f"SELECT to_jsonb(t) AS row FROM {table} t WHERE {where} ORDER BY to_jsonb(t)::text"
             return [row["row"] for row in connection.execute(query.encode(), [groups]).fetchall()]
@@ -217,11 +219,22 @@ async def _furnish(program: Program, owner: Caller, group: str, relation: str, w
         "/v1/people/invitations", email=f"invited-{word}@example.com", role="customer", groupId=group
     )
     found.add("invitation", invited["_id"])
+    await _search(key, word)
     called = await key.get("/v1/whoami", headers={"User-Agent": word})
     found.add("request", called.headers["x-request-id"])
     rotated = await owner.make(f"/v1/api-keys/{key.key_id}/rotation", graceHours=24)
     found.add("thing", rotated["_id"])
     return found
+
+
+async def _search(key: Caller, word: str) -> None:
+    """Until it is in the log, which is written behind the answer."""
+    assert (await key.post("/v1/knowledge/search", {"query": word})).status_code == 200
+
+    async def is_logged() -> bool:
+        return word in (await key.get("/v1/knowledge/searches")).text
+
+    await eventually(is_logged)
 
 
 async def _store_passage(program: Program, document_id: str, word: str) -> None:

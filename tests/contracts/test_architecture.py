@@ -62,6 +62,8 @@ WITHOUT_ACTOR = {
     "ontology.request_log._STORE_ROWS": "duty `request_log`",
     "ontology.retention._ORGANISATIONS": "duty `retention`",
     "ontology.retention._DELETE": "duty `retention`",
+    "ontology.retention._DELETE_SEARCHES": "duty `retention`",
+    "ontology.search_log._STORE": "duty `search_log`",
     **dict.fromkeys(
         (
             f"ontology.usage_patterns.{name}"

@@ -30,6 +30,7 @@ PORTAL_PATHS = {
     "/members",
     "/settings",
     "/documents",
+    "/searches",
     "/troubleshoot",
     "/join",
     "/start",

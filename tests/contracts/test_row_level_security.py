@@ -138,6 +138,12 @@ def _fill(catalogue: Catalogue, table: str, org_id: UUID) -> None:
                 INSERT INTO usage_days (org_id, key_id, group_id, day, operation, status_class, calls)
                 SELECT org_id, id, group_id, %s, 'GET /', 2, 1 FROM things WHERE type = 'api_key'"""
             catalogue.execute(statement, [now])
+        case "search_log":
+            statement = """
+                INSERT INTO search_log (org_id, id, group_id, actor_id, purpose, source, query, kinds, hits, found,
+                    timestamp)
+                VALUES (%s, %s, %s, 'a', 'search', 'api', 'q', '{}', 0, false, %s)"""
+            catalogue.execute(statement, [org_id, new_id(), org_id, now])
         case "usage_patterns":
             statement = "INSERT INTO usage_patterns VALUES (%s, '{}', 'GET /v1/whoami', %s, 1, %s)"
             catalogue.execute(statement, [org_id, org_id, now])
@@ -220,7 +226,10 @@ def test_unique_constraints_tell_nothing_across_organisations(catalogue: Catalog
         FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE i.indisunique AND n.nspname = 'public' AND c.relkind = 'r' AND NOT c.relispartition"""
     found = {(table, tuple(columns)) for table, columns in catalogue.execute(query) if "org_id" not in columns}
-    random = {(table, ("id",)) for table in TABLES if "id" in metadata.tables[table].c} - {("request_log", ("id",))}
+    random = {(table, ("id",)) for table in TABLES if "id" in metadata.tables[table].c} - {
+        ("request_log", ("id",)),
+        ("search_log", ("id",)),
+    }
     allowed = {
         ("groups", ("handle",)),
         ("accounts", ("email",)),

@@ -54,6 +54,11 @@ async def test_calls_in_the_log_are_counted_once(parts: Parts, tmp_path: Path) -
                     "VALUES (%s, %s, %s, 'api_request_made', 'a', %s, %s, %s)",
                     [organisation, new_id(), organisation, now, Jsonb(call), key_id],
                 )
+            connection.execute(
+                "INSERT INTO api_key_uses (org_id, key_id, group_id, last_used_at, requests) "
+                "VALUES (%s, %s, %s, %s, 3)",
+                [organisation, key, organisation, now],
+            )
         await migrate(settings)
         with psycopg.connect(parts.superuser_url(name)) as connection:
             counted = "SELECT key_id, day, operation, status_class, calls FROM usage_days ORDER BY status_class"
@@ -61,5 +66,7 @@ async def test_calls_in_the_log_are_counted_once(parts: Parts, tmp_path: Path) -
                 (key, now.date(), "GET /v1/whoami", 2, 2),
                 (key, now.date(), "GET /v1/whoami", 4, 1),
             ]
+            kept = "SELECT day_calls FROM api_key_uses"
+            assert connection.execute(kept).fetchall() == [({now.date().isoformat(): 3},)]
             lifted = "SELECT relname FROM pg_class WHERE relrowsecurity AND NOT relforcerowsecurity"
             assert connection.execute(lifted).fetchall() == []

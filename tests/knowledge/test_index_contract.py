@@ -48,6 +48,7 @@ def passage(
     visibility: str = "group",
     kind: str = "page",
     version: int = 1,
+    labels: tuple[str, ...] = (),
 ) -> Point:
     document_id = uuid5(org_id, name)
     point_id = passage_point_id(document_id, words)
@@ -63,6 +64,7 @@ def passage(
         version=version,
         words=words,
         vector=vector,
+        labels=labels,
     )
 
 
@@ -79,6 +81,7 @@ def document(of: Point, names: tuple[str, ...] = (), words: str = "") -> Point:
         version=of.version,
         words=words or of.words,
         names=names,
+        labels=of.labels,
     )
 
 
@@ -134,6 +137,22 @@ def test_words_match_across_endings_and_identifiers(index: Index) -> None:
         assert hit.passage_id == point.id
     assert index.search_words("the of and", ROOT_SCOPE, (), 10, whole_documents=False) == []
     assert index.search_words("zebra", ROOT_SCOPE, (), 10, whole_documents=False) == []
+
+
+def test_labels_narrow_to_documents_that_carry_each_of_them(index: Index) -> None:
+    both, one, none = passage("both", labels=("a", "b c")), passage("one", labels=("a",)), passage("none")
+    fill(index, both, one, none)
+
+    def labelled(*labels: str) -> set[UUID]:
+        return found(index, SearchScope(ORGANISATION, ORGANISATION, labels=labels))
+
+    assert labelled("a") == {both.document_id, one.document_id}
+    assert labelled("b c", "a") == labelled("b c") == {both.document_id}
+    assert labelled("A") == labelled("b") == set()
+    index.refresh_payloads(
+        [passage("one", labels=("b c",)), document(passage("one", labels=("b c",)), ("everything",))]
+    )
+    assert labelled("b c") == {both.document_id, one.document_id}
 
 
 def test_another_organisation_sees_nothing_even_with_the_same_group_ids(index: Index) -> None:

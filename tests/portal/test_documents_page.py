@@ -113,6 +113,11 @@ def test_archives_are_read_within_bounds() -> None:
         read_upload("many.zip", _zip({f"{n}.md": b"x" for n in range(1001)}), {})
     with pytest.raises(UploadInvalid, match="no Markdown"):
         read_upload("nested.zip", _zip({"inner.zip": bomb}), {})
+    # Files that are too large one by one are unpacked as far as that takes to see, and no more of them than others.
+    with pytest.raises(UploadInvalid, match="50 MB"):
+        read_upload(
+            "bomb.zip", _zip({f"{n}.md": b"\n" * 1_500_000 for n in range(TOTAL_BYTES_MAX // 1_000_000 + 2)}), {}
+        )
     (large,) = read_upload("large.zip", _zip({"large.md": b"\n" * 100_000_000}), {})
     assert large.problem == "It is larger than 1 MB."
     lying = bytearray(_zip({"a.md": b"x" * 1000}))
