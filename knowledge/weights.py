@@ -22,17 +22,18 @@ ABOUT_WEIGHT, SYNONYM_WEIGHT = 1.0, 0.6
 TITLE_WEIGHT, ALIAS_WEIGHT, HEADING_WEIGHT = 3.0, 2.0, 1.0
 NAME_WEIGHT, DESCRIPTION_WEIGHT, PARAMETER_WEIGHT = 3.0, 1.0, 0.6
 
-# From passages to documents: the three best passages of a page count 1, 1/4, 1/9 (prose +.01 to +.04 over the best).
+# From passages to documents: the two best passages of a page count 1 and 1/4. A third at 1/9 is within .001 everywhere
+# but for own questions (-.004); the best alone loses .015 on dbt-faq and .008 on pydantic, five lose .005 on aks-faq.
 # Of keyword search, whole documents with their fields deserve more than passages: .15/.35 is within .003 of .1/.4 and
 # .2/.3 everywhere but for aks-faq (.547, .546, .546), toolalpaca-sim (.951, .946, .957) and -real (.951, .951, .947);
 # .25/.25 loses .010 on aks-faq. Meaning at .55 or .6 gains up to .01 on our own sets and loses .01 to .02 on pylint.
-# The best passage alone loses .007 on dbt-faq and .013 on pydantic; 100, 200 and 1000 candidates are within .005.
+# 200 candidates lose .004 on dbt-faq and aks-faq and .005 on Next.js, 100 lose .018 and .011; 500 lose .007 on aks-faq.
 # Lists of words that have ended are scaled from 0 (`ranking.scale`): toolalpaca-real .944 to .952, -sim .935 to .942,
 # own tasks .512 to .543, pydantic .735 to .740, the others within .003. Scaling by deviations instead of extremes gives
 # the same there, and loses .004 to .030 on dbt-faq and pylint.
 # What parameters and answers are described by, as words of an endpoint's passage: toolalpaca-sim .942 to .951, own
 # tasks .531 to .561, stabletoolbench .694 to .700, -real .952 to .951. As weighted fields they lose .03 on own tasks.
-EVIDENCE_WEIGHTS = (1.0, 1 / 4, 1 / 9)
+EVIDENCE_WEIGHTS = (1.0, 1 / 4)
 DENSE_WEIGHT, PASSAGE_WORDS_WEIGHT, DOCUMENT_WORDS_WEIGHT = 0.5, 0.15, 0.35
 NORMALISED_DOCUMENTS = 100
 CANDIDATE_PASSAGES = 300

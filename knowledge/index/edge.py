@@ -85,7 +85,8 @@ class EdgeIndex:
         self._lock = _lock_directory(directory)
         self._manifest, self._shard = _open_existing(directory, self._wanted) or _begin(directory, self._wanted)
         # Reading hundreds of payloads was more than half of a query's time, so they are remembered until written anew.
-        self._places: dict[UUID, Place] = {}
+        # By number, since UUIDs are hashed in Python.
+        self._places: dict[int, Place] = {}
         self._writes = 0
         self._remembering = threading.Lock()
 
@@ -190,19 +191,19 @@ class EdgeIndex:
 
     def _query(self, query: Query, chosen: Filter, limit: int, params: SearchParams | None = None) -> list[Candidate]:
         request = QueryRequest(limit=limit, query=query, filter=chosen, params=params, with_payload=False)
-        found = [(_to_uuid(point.id), point.score) for point in self._shard.query(request)]
-        places = self._find_places([point_id for point_id, _ in found])
-        return [Candidate(*places[point_id], score) for point_id, score in found if point_id in places]
+        found = [(_to_uuid(point.id).int, point.score) for point in self._shard.query(request)]
+        places = self._find_places([number for number, _ in found])
+        return [Candidate(*place, score) for number, score in found if (place := places.get(number)) is not None]
 
-    def _find_places(self, point_ids: Sequence[UUID]) -> Mapping[UUID, Place]:
+    def _find_places(self, numbers: Sequence[int]) -> Mapping[int, Place]:
         """Where points belong; one that has been deleted meanwhile is left out."""
-        unknown = [point_id for point_id in point_ids if point_id not in self._places]
+        unknown = [UUID(int=number) for number in numbers if number not in self._places]
         if not unknown:
             return self._places
         writes = self._writes
         records = self._shard.retrieve([*unknown], with_payload=_HYDRATION_KEYS, with_vector=False)
-        read = {_to_uuid(record.id): _to_place(record.payload) for record in records}
-        known = {point_id: place for point_id in point_ids if (place := self._places.get(point_id)) is not None}
+        read = {_to_uuid(record.id).int: _to_place(record.payload) for record in records}
+        known = {number: place for number in numbers if (place := self._places.get(number)) is not None}
         with self._remembering:
             if self._writes == writes:  # otherwise what was read may be older than what was written
                 if len(self._places) + len(read) > PLACES_MAX:
@@ -214,7 +215,7 @@ class EdgeIndex:
         with self._remembering:
             self._writes += 1
             for point in points:
-                self._places.pop(point.id, None)
+                self._places.pop(point.id.int, None)
 
 
 def _lock_directory(directory: Path) -> int:
