@@ -35,7 +35,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str]) -> int:
-    parsed = build_parser().parse_args(arguments)
+    parser = build_parser()
+    if not arguments:
+        parser.print_help(sys.stderr)
+        return 2
+    parsed = parser.parse_args(arguments)
     command = importlib.import_module(f"portal.commands.{parsed.command}")
     try:
         return int(command.main(parsed))

@@ -151,11 +151,20 @@ async def _examine(caller: Caller, fault: Fault) -> Told | None:
     if mended["body"] is not None:
         options["json"] = mended["body"]
     again = await caller.call(mended["method"], mended["path"], **options)
-    return Told(fault, problem["code"], _first(told.json()), _first(by_message), again.status_code)
+    return Told(fault, problem["code"], _first(told.json()), by_message["code"], again.status_code)
 
 
 def _first(answer: dict[str, Any]) -> str | None:
     return answer["data"][0]["externalId"] if answer.get("data") else None
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["asdkjhasd", "weather in Paris", "ModuleNotFoundError: No module named 'numpy'", "npm ERR! code ELIFECYCLE"],
+)
+async def test_what_is_like_no_error_is_not_called_one(owner: Caller, message: str) -> None:
+    told = (await owner.post("/v1/knowledge/troubleshoot", {"message": message})).json()
+    assert (told["code"], told["cause"]) == (None, None)
 
 
 @pytest.mark.timeout(900)
