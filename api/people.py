@@ -1,4 +1,4 @@
-"""`/v1/people` and `/v1/people/invitations`: who may, and how they come in."""
+"""`/v1/people` and `/v1/invitations`: who may, and how they come in."""
 
 from typing import Annotated, Any, Literal
 
@@ -156,7 +156,7 @@ async def list_memberships(call: Call[NoBody, NoQuery]) -> dict[str, Any]:
 
 @operation(
     "POST",
-    "/v1/people/invitations",
+    "/v1/invitations",
     id="createInvitation",
     tag=_TAG,
     scope=Scope.PEOPLE_WRITE,
@@ -181,7 +181,7 @@ async def create_invitation(call: Call[InvitationCreate, NoQuery]) -> NewInvitat
 
 @operation(
     "GET",
-    "/v1/people/invitations",
+    "/v1/invitations",
     id="listInvitations",
     tag=_TAG,
     scope=Scope.PEOPLE_READ,
@@ -204,7 +204,7 @@ async def list_invitations(call: Call[NoBody, InvitationsQuery]) -> Page[Invitat
 
 @operation(
     "DELETE",
-    "/v1/people/invitations/{invitationId}",
+    "/v1/invitations/{invitationId}",
     id="cancelInvitation",
     tag=_TAG,
     scope=Scope.PEOPLE_WRITE,

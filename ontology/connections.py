@@ -36,7 +36,7 @@ from ontology.vocabulary import ConnectionType, check_properties, get_connection
 # Groups may stand at an end of these types only.
 GROUP_TYPES_OF_CONNECTION = frozenset({"member_of", "owns", "belongs_to_org"})
 _ENDPOINTS = {
-    "member_of": "invite the person with /v1/people/invitations",
+    "member_of": "invite the person with /v1/invitations",
     "owns_api_key": "create the key with /v1/api-keys",
     "authenticated_by": "create the key with /v1/api-keys and the application's id",
     "belongs_to_org": "create the application with /v1/applications",

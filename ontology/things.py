@@ -45,7 +45,7 @@ _ENDPOINTS = {
     "api_application": "/v1/applications",
     "api_quota": "/v1/quota",
     "service_account": "/v1/applications, each of which has one",
-    "user": "/v1/people/invitations",
+    "user": "/v1/invitations",
 }
 _SEARCH_WORDS_MAX = 8
 _SEARCH = literal_column("things.search", TSVECTOR)

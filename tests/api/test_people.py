@@ -26,7 +26,7 @@ def _address() -> str:
 
 
 async def _invite(caller: Caller, **more: Any) -> dict[str, Any]:
-    return await caller.make("/v1/people/invitations", **({"email": _address(), "role": "org_user"} | more))
+    return await caller.make("/v1/invitations", **({"email": _address(), "role": "org_user"} | more))
 
 
 def _code(invited: dict[str, Any]) -> str:
@@ -89,7 +89,7 @@ async def test_invited_person_joins_once_and_is_a_member(owner: Caller) -> None:
         assert "Acme" in (await browser.get("/start")).text
     (person,) = (await owner.get("/v1/people", params={"email": invited["email"]})).json()["data"]
     assert (person["role"], person["status"], person["groupId"]) == ("org_user", "active", owner.group_id)
-    (kept,) = (await owner.get("/v1/people/invitations")).json()["data"]
+    (kept,) = (await owner.get("/v1/invitations")).json()["data"]
     assert (kept["status"], "link" in kept) == ("accepted", False)
     (joined,) = await _events(owner, "user_joined_group")
     assert (joined["actorId"], joined["metadata"]["role"]) == (person["_id"], "org_user")
@@ -117,8 +117,8 @@ async def test_expired_cancelled_unknown_and_replaced_codes_let_nobody_in(api: P
     address = _address()
     replaced, cancelled, expired = await _invite(owner, email=address), await _invite(owner), await _invite(owner)
     await _invite(owner, email=address.upper())
-    assert (await owner.delete(f"/v1/people/invitations/{cancelled['_id']}")).json()["status"] == "cancelled"
-    assert (await owner.delete(f"/v1/people/invitations/{cancelled['_id']}")).status_code == 200
+    assert (await owner.delete(f"/v1/invitations/{cancelled['_id']}")).json()["status"] == "cancelled"
+    assert (await owner.delete(f"/v1/invitations/{cancelled['_id']}")).status_code == 200
     async with open_transaction(api.engine, owner.owner) as session:
         late = text("UPDATE invitations SET expires_at = now() - interval '1 second' WHERE id = :id")
         await run_sql(session, late, {"id": decode_id(expired["_id"])[1]})
@@ -135,10 +135,10 @@ async def test_expired_cancelled_unknown_and_replaced_codes_let_nobody_in(api: P
                 answer = await browser.post_form(path, form)
                 assert (answer.status_code, said in answer.text) == (422, True), answer.text
     assert len(await owner.all_rows("/v1/people")) == 1
-    found = {row["_id"]: row["status"] for row in await owner.all_rows("/v1/people/invitations")}
+    found = {row["_id"]: row["status"] for row in await owner.all_rows("/v1/invitations")}
     assert found[expired["_id"]] == "expired"
     for status, count in (("pending", 1), ("expired", 1), ("cancelled", 2), ("accepted", 0)):
-        assert len(await owner.all_rows("/v1/people/invitations", status=status)) == count
+        assert len(await owner.all_rows("/v1/invitations", status=status)) == count
 
 
 async def test_no_code_is_stored_logged_or_told_in_an_event(
@@ -161,8 +161,8 @@ async def test_only_members_of_the_inviters_rank_or_below_are_invited(api: Progr
     narrow = await api.issue(owner, Scope.PEOPLE_WRITE, Scope.ENTITIES_READ, Scope.CONNECTIONS_READ)
     for role, status in (("customer", 201), ("org_user", 403), ("org_owner", 403)):
         body = {"email": _address(), "role": role}
-        assert (await narrow.post("/v1/people/invitations", body)).status_code == status, role
-    answer = await owner.post("/v1/people/invitations", {"email": _address(), "role": "platform_owner"})
+        assert (await narrow.post("/v1/invitations", body)).status_code == status, role
+    answer = await owner.post("/v1/invitations", {"email": _address(), "role": "platform_owner"})
     assert (answer.status_code, answer.json()["code"]) == (403, "privilege_escalation")
     async with new_browser(owner.client) as browser:
         await _join_and_stay(browser, owner, role="org_user")
@@ -173,7 +173,7 @@ async def test_only_members_of_the_inviters_rank_or_below_are_invited(api: Progr
 async def test_a_member_is_not_invited_again(owner: Caller) -> None:
     address = _address()
     await join(owner, email=address)
-    answer = await owner.post("/v1/people/invitations", {"email": address, "role": "customer"})
+    answer = await owner.post("/v1/invitations", {"email": address, "role": "customer"})
     assert (answer.status_code, answer.json()["errors"][0]["location"]) == (409, "body.email")
 
 
@@ -264,7 +264,7 @@ async def test_removed_person_is_out_at_once(owner: Caller) -> None:
     async with new_browser(owner.client) as browser:
         person = await _join_and_stay(browser, owner, role="org_owner")
         key = await _explorer(browser, owner)
-        invited = await key.make("/v1/people/invitations", email=_address(), role="org_owner")
+        invited = await key.make("/v1/invitations", email=_address(), role="org_owner")
         assert (await key.get("/v1/whoami")).status_code == 200
         answer = await owner.delete(f"/v1/people/{person}")
         assert (answer.status_code, answer.json()["status"]) == (200, "archived")

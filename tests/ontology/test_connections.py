@@ -157,7 +157,7 @@ async def test_connections_that_carry_authority_are_the_platforms(owner: Caller)
         ("/v1/api-keys", join(owner.owner.id, owner.key_id, "owns_api_key")),
         ("/v1/api-keys", join(course, owner.key_id, "authenticated_by")),
         ("/v1/applications", join(course, owner.group_id, "belongs_to_org")),
-        ("/v1/people/invitations", join(owner.owner.id, owner.group_id, "member_of")),
+        ("/v1/invitations", join(owner.owner.id, owner.group_id, "member_of")),
     ]
     for instead, body in bodies:
         answer = await owner.post("/v1/connections", body)

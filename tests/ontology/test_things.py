@@ -188,7 +188,7 @@ async def test_managed_types_are_written_by_their_own_endpoints_only(owner: Call
         ("api_application", "/v1/applications"),
         ("api_quota", "/v1/quota"),
         ("service_account", "/v1/applications"),
-        ("user", "/v1/people/invitations"),
+        ("user", "/v1/invitations"),
     ],
 )
 async def test_the_refusal_of_a_managed_type_names_the_endpoint_to_use(owner: Caller, kind: str, path: str) -> None:
