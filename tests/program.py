@@ -159,7 +159,7 @@ async def join(inviter: Caller, name: str = "Grace", password: str = "correct ho
     Returns the id of the person they are now.
     """
     body = {"email": f"{uuid4().hex}@example.com", "role": "org_user"} | invitation
-    invited = await inviter.make("/v1/people/invitations", **body)
+    invited = await inviter.make("/v1/invitations", **body)
     async with new_browser(inviter.client) as browser:
         code = invited["link"].partition("#")[2]
         form = {"code": code, "name": name, "password": password}

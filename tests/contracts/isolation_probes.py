@@ -156,7 +156,7 @@ async def own_ids(caller: Caller, group_id: str, operation: str) -> dict[str, st
         ids["applicationId"] = (await caller.make("/v1/applications", name="Own", groupId=group_id))["_id"]
     if "invitationId" in names:
         address = f"{secrets.token_hex(8)}@example.com"
-        made = await caller.make("/v1/people/invitations", email=address, role="customer", groupId=group_id)
+        made = await caller.make("/v1/invitations", email=address, role="customer", groupId=group_id)
         ids["invitationId"] = made["_id"]
     if "personId" in names:
         ids["personId"] = await join(caller, role="customer", groupId=group_id)

@@ -216,7 +216,7 @@ async def _furnish(program: Program, owner: Caller, group: str, relation: str, w
     found.add("thing", application["_id"])
     found.add("person", await _store_person(program, owner, group, word))
     invited = await owner.make(
-        "/v1/people/invitations", email=f"invited-{word}@example.com", role="customer", groupId=group
+        "/v1/invitations", email=f"invited-{word}@example.com", role="customer", groupId=group
     )
     found.add("invitation", invited["_id"])
     await _search(key, word)
