@@ -215,9 +215,7 @@ async def _furnish(program: Program, owner: Caller, group: str, relation: str, w
     application = await owner.make("/v1/applications", name=f"Application {word}", description=word, groupId=group)
     found.add("thing", application["_id"])
     found.add("person", await _store_person(program, owner, group, word))
-    invited = await owner.make(
-        "/v1/invitations", email=f"invited-{word}@example.com", role="customer", groupId=group
-    )
+    invited = await owner.make("/v1/invitations", email=f"invited-{word}@example.com", role="customer", groupId=group)
     found.add("invitation", invited["_id"])
     await _search(key, word)
     called = await key.get("/v1/whoami", headers={"User-Agent": word})
