@@ -2,12 +2,17 @@
 
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import event
 
-from ontology.expansion import CONNECTIONS_SHOWN
-from ontology.pagination import TOTAL_MAX
+from ontology.database import open_transaction
+from ontology.expansion import CONNECTIONS_SHOWN, expand_things
+from ontology.pagination import TOTAL_MAX, PageRequest
 from ontology.scopes import Scope
+from ontology.things import list_things
+from tests.parts import Parts
 from tests.program import Caller, Program
 
 
@@ -111,3 +116,39 @@ async def test_counting_stops_at_its_bound(owner: Caller, monkeypatch: pytest.Mo
     for _ in range(5):
         await owner.make_thing()
     assert (await _get(owner, "/v1/entities", totalCount="true"))["pagination"]["totalCount"] == 3
+
+
+@pytest.mark.parametrize("counted", [False, True], ids=["uncounted", "counted"])
+async def test_connections_of_one_are_read_without_looking_through_all(
+    api: Program, owner: Caller, parts: Parts, counted: bool
+) -> None:
+    """Whether the table's statistics know of them or not: the plan of the very statement, as the program's role."""
+    course, lesson = await owner.make_thing(), await owner.make_thing(type="lesson")
+    await _connect(owner, lesson, course)
+    database = str(conninfo_to_dict(api.settings.database_url)["dbname"])
+    with psycopg.connect(parts.superuser_url(database), autocommit=True) as connection:
+        things = """
+            INSERT INTO things
+                (org_id, id, group_id, type, name, properties, status, created_at, updated_at, created_by)
+            SELECT org_id, gen_random_uuid(), group_id, type, name, properties, status, now(), now(), 'nobody'
+            FROM things, generate_series(1, 1000) WHERE org_id = %s AND type = 'lesson'"""
+        connection.execute(things, [owner.org_id])
+        connections = """
+            INSERT INTO connections
+                (org_id, id, group_id, relationship_type, from_thing_id, to_thing_id, metadata, created_at, updated_at,
+                 created_by)
+            SELECT c.org_id, gen_random_uuid(), c.group_id, 'part_of', t.id, c.to_thing_id, '{}', now(), now(), 'nobody'
+            FROM connections c JOIN things t ON t.org_id = c.org_id AND t.type = 'lesson', generate_series(1, 4)
+            WHERE c.org_id = %s AND c.to_thing_id IS NOT NULL"""
+        connection.execute(connections, [owner.org_id])
+        if counted:
+            connection.execute("ANALYZE connections")
+    seen: list[tuple[str, Any]] = []
+    event.listen(api.engine.sync_engine, "before_cursor_execute", lambda *call: seen.append((call[2], call[3])))
+    async with open_transaction(api.engine, owner.owner) as session:
+        page = await list_things(session, owner.owner, PageRequest("secret", limit=1000), type="lesson")
+        await expand_things(session, owner.owner, page.rows)
+        explained = await (await session.connection()).exec_driver_sql(f"EXPLAIN {seen[-1][0]}", seen[-1][1])
+        plan = "\n".join(row[0] for row in explained)
+    for end in ("from_thing_id", "to_thing_id"):
+        assert f"ix_connections_org_id_{end}_id" in plan, plan
