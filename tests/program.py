@@ -55,7 +55,7 @@ class Caller:
         return self.owner.org_id
 
     async def call(self, method: str, path: str, **options: Any) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {self.key}"} | options.pop("headers", {})
+        headers = ({"Authorization": f"Bearer {self.key}"} if self.key else {}) | options.pop("headers", {})
         return await self.client.request(method, path, headers=headers, **options)
 
     async def get(self, path: str, **options: Any) -> httpx.Response:
@@ -159,7 +159,7 @@ async def join(inviter: Caller, name: str = "Grace", password: str = "correct ho
     Returns the id of the person they are now.
     """
     body = {"email": f"{uuid4().hex}@example.com", "role": "org_user"} | invitation
-    invited = await inviter.make("/v1/people/invitations", **body)
+    invited = await inviter.make("/v1/invitations", **body)
     async with new_browser(inviter.client) as browser:
         code = invited["link"].partition("#")[2]
         form = {"code": code, "name": name, "password": password}
