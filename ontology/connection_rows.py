@@ -7,7 +7,17 @@ from uuid import UUID
 
 from pydantic import Field as PydanticField
 from pydantic import computed_field
-from sqlalchemy import CheckConstraint, ColumnElement, ForeignKeyConstraint, Index, Text, UniqueConstraint, Uuid, or_
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    ForeignKeyConstraint,
+    Index,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    or_,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, col
 
@@ -71,6 +81,15 @@ def _foreign_keys() -> list[ForeignKeyConstraint]:
     ]
 
 
+def _person_and_group_indexes() -> list[Index]:
+    """Most connections have things at their ends, and are left out."""
+    columns = [f"{end}_{kind}_id" for kind in ("person", "group") for end in ("from", "to")]
+    return [
+        Index(f"ix_connections_org_id_{column}", "org_id", column, postgresql_where=text(f"{column} IS NOT NULL"))
+        for column in columns
+    ]
+
+
 class Connection(ConnectionFields, table=True):
     """Indexed from both ends, always within the organisation."""
 
@@ -81,15 +100,11 @@ class Connection(ConnectionFields, table=True):
         *_foreign_keys(),
         CheckConstraint("num_nonnulls(from_thing_id, from_person_id, from_group_id) = 1", name="one_from"),
         CheckConstraint("num_nonnulls(to_thing_id, to_person_id, to_group_id) = 1", name="one_to"),
-        Index("ix_connections_org_id_id", "org_id", "id"),
         Index("ix_connections_org_id_group_id_id", "org_id", "group_id", "id"),
         Index("ix_connections_org_id_relationship_type_id", "org_id", "relationship_type", "id"),
         Index("ix_connections_org_id_from_thing_id_id", "org_id", "from_thing_id", "id"),
         Index("ix_connections_org_id_to_thing_id_id", "org_id", "to_thing_id", "id"),
-        Index("ix_connections_org_id_from_person_id", "org_id", "from_person_id"),
-        Index("ix_connections_org_id_to_person_id", "org_id", "to_person_id"),
-        Index("ix_connections_org_id_from_group_id", "org_id", "from_group_id"),
-        Index("ix_connections_org_id_to_group_id", "org_id", "to_group_id"),
+        *_person_and_group_indexes(),
     )
 
 

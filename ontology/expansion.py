@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from pydantic import Field as PydanticField
-from sqlalchemy import Subquery, Uuid, func, literal, select, true, union_all
+from sqlalchemy import Subquery, Uuid, func, literal, true, union_all
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlmodel import col
-from sqlmodel import select as select_rows
+from sqlalchemy.orm import aliased
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.actors import Actor
@@ -46,12 +46,9 @@ async def expand_things(session: AsyncSession, actor: Actor, things: Sequence[Th
     found: dict[UUID, dict[UUID, Connection]] = {thing.id: {} for thing in things}
     wanted = select(func.unnest(literal(list(found), ARRAY(Uuid))).label("id")).subquery("wanted")
     ends = union_all(*(_touching(actor, column, wanted) for column in ("from_thing_id", "to_thing_id"))).lateral()
-    query = (
-        select_rows(Connection, wanted.c.id)
-        .select_from(wanted.join(ends, true()).join(Connection, col(Connection.id) == ends.c.id))
-        .where(Connection.reach(actor))
-        .order_by(col(Connection.id).desc())
-    )
+    # The rows come from the lateral part itself: with nothing else to join, no statistics can lead to another order.
+    touching = aliased(Connection, ends)
+    query = select(touching, wanted.c.id).select_from(wanted.join(ends, true())).order_by(ends.c.id.desc())
     for connection, thing_id in (await session.exec(query)).all():
         found[thing_id][connection.id] = connection
     return [_expand(thing, list(found[thing.id].values())) for thing in things]
@@ -59,7 +56,7 @@ async def expand_things(session: AsyncSession, actor: Actor, things: Sequence[Th
 
 def _touching(actor: Actor, column: str, wanted: Subquery) -> Any:
     """Served by the index on that end; one more than is shown tells whether there are more."""
-    query = select(col(Connection.id)).where(
+    query = select(Connection).where(
         Connection.reach(actor), col(Connection.deleted_at).is_(None), col(getattr(Connection, column)) == wanted.c.id
     )
     return query.correlate(wanted).order_by(col(Connection.id).desc()).limit(CONNECTIONS_SHOWN + 1)

@@ -57,7 +57,6 @@ class Person(PersonFields, table=True):
             unique=True,
             postgresql_where=sql("status = 'active'"),
         ),
-        Index("ix_people_org_id_id", "org_id", "id"),
         Index("ix_people_org_id_group_id_id", "org_id", "group_id", "id"),
         Index("ix_people_account_id", "account_id"),
     )

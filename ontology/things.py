@@ -111,7 +111,6 @@ class Thing(ThingFields, table=True):
         UniqueConstraint("org_id", "id"),
         ForeignKeyConstraint(["org_id", "group_id"], ["groups.org_id", "groups.id"]),
         CheckConstraint("status IN ('draft', 'active', 'inactive', 'published', 'archived')", name="status"),
-        Index("ix_things_org_id_id", "org_id", "id"),
         Index("ix_things_org_id_group_id_id", "org_id", "group_id", "id"),
         Index("ix_things_org_id_type_id", "org_id", "type", "id"),
         *(Index(f"ix_things_org_id_{name}_id", "org_id", name, "id") for name in ("created_at", "updated_at", "name")),
