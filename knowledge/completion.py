@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from knowledge.openapi_parts import as_mapping, as_sequence, resolve
 from ontology.actors import Actor
 from ontology.recent_ids import RecentId, list_recent_ids
 from ontology.records import Record
@@ -19,7 +20,8 @@ CHOICES_MAX, PARAMETERS_MAX = 100, 60
 _ID_PATTERN = re.compile(r"\^\(?([a-z]+(?:\|[a-z]+)*)\)?_\[0-7\]")
 # Names that say more than the kind of their id.
 _KINDS = {"keyId": ("key",), "applicationId": ("application",)}
-_REFERENCES_MAX = 4
+# Alternatives within alternatives.
+_ALTERNATIVES_MAX = 4
 
 
 class Parameter(Record):
@@ -46,26 +48,26 @@ class Completer:
 
     async def list_parameters(self, method: str, path: str) -> list[Parameter]:
         """Path, query and body of an operation, required ones first; none of what the document does not have."""
-        item = _mapping(_mapping(self._openapi.get("paths")).get(path))
-        about = _mapping(item.get(method.lower()))
+        item = as_mapping(as_mapping(self._openapi.get("paths")).get(path))
+        about = as_mapping(item.get(method.lower()))
         found = [*self._read_parameters(about), *self._read_body(about)]
         found.sort(key=lambda entry: not entry[2])
         return [await self._complete(*entry) for entry in found[:PARAMETERS_MAX]]
 
-    def _read_parameters(self, about: Mapping[str, Any]) -> Iterator[tuple[str, str, bool, dict[str, Any], str]]:
-        for parameter in _sequence(about.get("parameters")):
+    def _read_parameters(self, about: Mapping[str, Any]) -> Iterator[tuple[str, str, bool, Mapping[str, Any], str]]:
+        for parameter in as_sequence(about.get("parameters")):
             if (place := parameter.get("in")) in ("path", "query"):
                 schema, said = self._resolve(parameter.get("schema")), parameter.get("description", "")
                 yield place, parameter["name"], bool(parameter.get("required")), schema, said
 
-    def _read_body(self, about: Mapping[str, Any]) -> Iterator[tuple[str, str, bool, dict[str, Any], str]]:
-        contents = _mapping(_mapping(about.get("requestBody")).get("content"))
-        schema = self._resolve(_mapping(next(iter(contents.values()), None)).get("schema"))
-        required = _sequence(schema.get("required"))
-        for name, field in _mapping(schema.get("properties")).items():
-            yield "body", name, name in required, self._resolve(field), _mapping(field).get("description", "")
+    def _read_body(self, about: Mapping[str, Any]) -> Iterator[tuple[str, str, bool, Mapping[str, Any], str]]:
+        contents = as_mapping(as_mapping(about.get("requestBody")).get("content"))
+        schema = self._resolve(as_mapping(next(iter(contents.values()), None)).get("schema"))
+        required = as_sequence(schema.get("required"))
+        for name, field in as_mapping(schema.get("properties")).items():
+            yield "body", name, name in required, self._resolve(field), as_mapping(field).get("description", "")
 
-    async def _complete(self, place: str, name: str, required: bool, schema: dict[str, Any], said: str) -> Parameter:
+    async def _complete(self, place: str, name: str, required: bool, schema: Mapping[str, Any], said: str) -> Parameter:
         kinds = _KINDS.get(name) or _list_kinds(schema)
         return Parameter(
             place=place,
@@ -80,7 +82,7 @@ class Completer:
     def _list_choices(self, schema: Mapping[str, Any]) -> list[str]:
         if items := schema.get("items"):
             return self._list_choices(self._resolve(items))
-        listed = _sequence(schema.get("enum")) or ([schema["const"]] if "const" in schema else [])
+        listed = as_sequence(schema.get("enum")) or ([schema["const"]] if "const" in schema else [])
         return [str(value) for value in listed if value is not None][:CHOICES_MAX]
 
     async def _find_recent(self, kind: str) -> list[RecentId]:
@@ -89,17 +91,14 @@ class Completer:
             self._recent[kind] = found
         return self._recent[kind]
 
-    def _resolve(self, given: object) -> dict[str, Any]:
+    def _resolve(self, given: object) -> Mapping[str, Any]:
         """The schema itself: references followed, and of alternatives the one that is not null."""
-        schema = _mapping(given)
-        for _ in range(_REFERENCES_MAX):
-            if reference := schema.get("$ref"):
-                name = str(reference).rsplit("/", 1)[-1]
-                schema = _mapping(_mapping(_mapping(self._openapi.get("components")).get("schemas")).get(name))
-            elif options := [
-                each for each in map(_mapping, _sequence(schema.get("anyOf"))) if each != {"type": "null"}
-            ]:
-                schema = options[0]
+        schema = resolve(self._openapi, as_mapping(given))
+        for _ in range(_ALTERNATIVES_MAX):
+            options = [each for each in map(as_mapping, as_sequence(schema.get("anyOf"))) if each != {"type": "null"}]
+            if not options:
+                break
+            schema = resolve(self._openapi, options[0])
         return schema
 
 
@@ -111,11 +110,3 @@ def _list_kinds(schema: Mapping[str, Any]) -> Sequence[str]:
 def _name_type(schema: Mapping[str, Any]) -> str:
     given = schema.get("type", "any")
     return " or ".join(map(str, cast("list[object]", given))) if isinstance(given, list) else str(given)
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def _sequence(value: object) -> list[Any]:
-    return cast("list[Any]", value) if isinstance(value, list) else []

@@ -16,7 +16,8 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from knowledge.json_patch import NOTHING, Patched, escape, read_pointer
-from knowledge.value_repairs import PLAINEST, ValueMending, as_list, as_mapping, convert, find_nearest
+from knowledge.openapi_parts import as_mapping, as_sequence, resolve
+from knowledge.value_repairs import PLAINEST, ValueMending, convert, find_nearest
 from ontology.errors import Flaw
 
 SIMILARITY_MIN = 0.6
@@ -145,8 +146,8 @@ class _Mending:
             method = others[0]
             self._patched.change("replace", "/method", method.upper())
         about = item[method]
-        given = [*as_list(item.get("parameters")), *as_list(about.get("parameters"))]
-        return _Operation(template, about, [self._values.resolve(parameter) for parameter in given])
+        given = [*as_sequence(item.get("parameters")), *as_sequence(about.get("parameters"))]
+        return _Operation(template, about, [resolve(self._openapi, parameter) for parameter in given])
 
     def _correct_path(self, templates: list[str], path: str) -> str | None:
         parts = path.rstrip("/").split("/")
@@ -183,7 +184,7 @@ class _Mending:
             self._patched.rename_or_remove("/query", name, find_nearest(name, free))
         for name, parameter in known.items():
             pointer = f"/query/{escape(name)}"
-            schema = self._values.resolve(as_mapping(parameter.get("schema")))
+            schema = resolve(self._openapi, as_mapping(parameter.get("schema")))
             if name not in self.request["query"]:
                 if parameter.get("required"):
                     self._patched.change(
@@ -210,7 +211,7 @@ class _Mending:
         return None
 
     def mend_body(self, operation: _Operation) -> None:
-        content = as_mapping(self._values.resolve(as_mapping(operation.about.get("requestBody"))).get("content"))
+        content = as_mapping(resolve(self._openapi, as_mapping(operation.about.get("requestBody"))).get("content"))
         media = as_mapping(next(iter(content.values()), None))
         if not media:
             if self.request["body"] is not None:
@@ -218,7 +219,7 @@ class _Mending:
             return
         example = media.get("example", NOTHING)
         for entry in as_mapping(media.get("examples")).values():
-            example = self._values.resolve(as_mapping(entry)).get("value", example)
+            example = resolve(self._openapi, as_mapping(entry)).get("value", example)
             break
         if self.request["body"] is None:
             self._patched.change(
@@ -259,9 +260,9 @@ class _Mending:
         where, _, name = flaw.location.partition(".")
         if where == "query":
             return any(p["name"] == name and p.get("required") for p in operation.parameters)
-        content = as_mapping(self._values.resolve(as_mapping(operation.about.get("requestBody"))).get("content"))
+        content = as_mapping(resolve(self._openapi, as_mapping(operation.about.get("requestBody"))).get("content"))
         media = as_mapping(next(iter(content.values()), None))
-        return name in (self._values.resolve(as_mapping(media.get("schema"))).get("required") or ())
+        return name in (resolve(self._openapi, as_mapping(media.get("schema"))).get("required") or ())
 
 
 def _read_text(value: str) -> Iterator[Any]:

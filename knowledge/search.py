@@ -86,6 +86,24 @@ async def search(
     return hits[:limit]
 
 
+def describe_document(row: KnowledgeItem, passage: KnowledgeItem | None = None, *, score: float = 1.0) -> Hit:
+    """A document that was found by what it is, not by words; with its title where no passage is given."""
+    return Hit(
+        kind=row.kind,
+        document_id=row.id,
+        external_id=row.external_id,
+        title=row.title,
+        heading_path=list(passage.heading_path) if passage else [],
+        url=row.url,
+        text=passage.text if passage else row.title,
+        highlights=[],
+        score=score,
+        method=row.metadata_.get("method"),
+        path=row.metadata_.get("path"),
+        operation_id=row.metadata_.get("operationId"),
+    )
+
+
 async def _load_rows(
     session: AsyncSession, actor: Actor, ranked: Sequence[RankedDocument]
 ) -> dict[UUID | _FirstPassage, Row[Any]]:

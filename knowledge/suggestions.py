@@ -17,7 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from knowledge.client import KnowledgeClient
 from knowledge.completion import Completer, Parameter
 from knowledge.next_operations import NextOperation, Source, predict_next
-from knowledge.search import Hit, search
+from knowledge.search import Hit, describe_document, search
 from ontology.actors import PLATFORM_ORG_ID, Actor
 from ontology.documents import get_document
 from ontology.errors import Flaw, InvalidRequest, SearchUnavailable
@@ -217,7 +217,7 @@ class _Suggester:
         for each in predicted:
             if (row := rows.get(known[each.operation].operation_id)) is not None:
                 after = [known[route].operation_id for route in each.after if route in known]
-                hit = _to_hit(row, round(each.probability, SCORE_DIGITS))
+                hit = describe_document(row, score=round(each.probability, SCORE_DIGITS))
                 made.append(await self._suggest(hit, row, each.source, after, completer))
         return made
 
@@ -287,20 +287,3 @@ def _name_parameters(row: KnowledgeItem) -> list[Parameter]:
         )
         for name in names
     ]
-
-
-def _to_hit(row: KnowledgeItem, score: float) -> Hit:
-    return Hit(
-        kind=row.kind,
-        document_id=row.id,
-        external_id=row.external_id,
-        title=row.title,
-        heading_path=[],
-        url=row.url,
-        text=row.text,
-        highlights=[],
-        score=score,
-        method=row.metadata_.get("method"),
-        path=row.metadata_.get("path"),
-        operation_id=row.metadata_.get("operationId"),
-    )

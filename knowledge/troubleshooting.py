@@ -19,7 +19,7 @@ from knowledge.answerability import measure_margin
 from knowledge.client import KnowledgeClient
 from knowledge.protocol import SearchRequest, SearchScope
 from knowledge.request_repairs import Repair, SentRequest, mend_request, write_curl
-from knowledge.search import Hit, search
+from knowledge.search import Hit, describe_document, search
 from ontology.actors import PLATFORM_ORG_ID, Actor
 from ontology.errors import Flaw, NotFound, SearchUnavailable, list_error_classes
 from ontology.events import REQUEST_EVENT, EventFilter, LoggedRequest, select_events
@@ -215,21 +215,7 @@ async def _find_code(session: AsyncSession, actor: Actor, code: str) -> list[Hit
         col(document.position) == 0,
     )
     first = {passage.document_id: passage for passage in (await session.exec(passages)).all()}
-    return [_to_hit(row, first.get(row.id)) for row in rows]
-
-
-def _to_hit(row: KnowledgeItem, passage: KnowledgeItem | None) -> Hit:
-    return Hit(
-        kind=row.kind,
-        document_id=row.id,
-        external_id=row.external_id,
-        title=row.title,
-        heading_path=list(passage.heading_path) if passage else [],
-        url=row.url,
-        text=passage.text if passage else row.title,
-        highlights=[],
-        score=1.0,
-    )
+    return [describe_document(row, first.get(row.id)) for row in rows]
 
 
 def _describe(symptom: Symptom, code: str | None) -> str:

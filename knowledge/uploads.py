@@ -68,9 +68,10 @@ def read_upload(name: str, data: bytes, options: dict[str, Any]) -> list[ReadFil
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _read_archive(archive, options)
-    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError) as error:
-        if isinstance(error, UploadInvalid):
-            raise
+    except UploadInvalid:
+        raise
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
+        # What the module raises for archives that are damaged, encrypted, or of a kind that it does not know.
         raise UploadInvalid("This is not a zip archive that can be read.") from error
 
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, cast
 
-from knowledge.json_patch import NOTHING, Patched, escape, read_pointer
+from knowledge.json_patch import NOTHING, Patched, escape
+from knowledge.openapi_parts import as_mapping, as_sequence, resolve
 from ontology.nearest_names import find_nearest_names
 
 DEPTH_MAX = 12
@@ -98,7 +99,7 @@ class ValueMending:
         for position in range(len(value) - 1, schema.get("maxItems", len(value)) - 1, -1):
             self._patched.change("remove", f"{pointer}/{position}")
         inner = as_mapping(schema.get("items"))
-        shown = listed[0] if (listed := as_list(example)) else NOTHING
+        shown = listed[0] if (listed := as_sequence(example)) else NOTHING
         while len(value) < schema.get("minItems", 0):
             self._patched.change("add", f"{pointer}/-", deepcopy(self.sample(inner, shown)))
         for position in range(min(len(value), ITEMS_MAX)):
@@ -106,11 +107,11 @@ class ValueMending:
 
     def _choose(self, schema: Mapping[str, Any], value: Any) -> Mapping[str, Any]:
         """Of alternatives the one that the value is nearest to."""
-        schema = self.resolve(schema)
+        schema = resolve(self._openapi, schema)
         options = schema.get("oneOf") or schema.get("anyOf")
         if not options:
             return schema
-        chosen = [self.resolve(option) for option in options]
+        chosen = [resolve(self._openapi, option) for option in options]
         kind = as_mapping(schema.get("discriminator")).get("propertyName")
         if kind and isinstance(value, dict):
             wanted = cast("dict[str, Any]", value).get(kind)
@@ -124,7 +125,7 @@ class ValueMending:
 
     def count_flaws(self, schema: Mapping[str, Any], value: Any) -> int:
         """How many steps it would take; a value of another type counts for many."""
-        schema = self.resolve(schema)
+        schema = resolve(self._openapi, schema)
         options = schema.get("oneOf") or schema.get("anyOf")
         if options:
             return min(self.count_flaws(option, value) for option in options)
@@ -165,7 +166,7 @@ class ValueMending:
 
     def sample(self, schema: Mapping[str, Any], example: Any = NOTHING) -> Any:
         """A value that fits: the example, one the schema names, or the plainest of its type."""
-        schema = self.resolve(schema)
+        schema = resolve(self._openapi, schema)
         named = [*(schema.get("examples") or ()), *(schema.get("enum") or ())]
         named += [schema[name] for name in ("example", "const", "default") if name in schema]
         for one in (example, *named):
@@ -174,7 +175,7 @@ class ValueMending:
         if options := schema.get("anyOf") or schema.get("oneOf"):
             return self.sample(next((o for o in options if o.get("type") != "null"), options[0]))
         kinds = schema.get("type") or "string"
-        kind = kinds if isinstance(kinds, str) else next(iter(map(str, as_list(kinds))), "string")
+        kind = kinds if isinstance(kinds, str) else next(iter(map(str, as_sequence(kinds))), "string")
         if kind == "string":
             return "text".ljust(schema.get("minLength", 0), "x")[: schema.get("maxLength", 1000)]
         if kind in ("integer", "number"):
@@ -183,17 +184,6 @@ class ValueMending:
             fields: Mapping[str, Any] = as_mapping(schema.get("properties"))
             return {name: self.sample(fields.get(name) or {}) for name in schema.get("required") or ()}
         return PLAINEST.get(str(kind))
-
-    def resolve(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
-        for _ in range(DEPTH_MAX):
-            reference = value.get("$ref")
-            if not isinstance(reference, str):
-                return value
-            target: Any = self._openapi
-            for step in read_pointer(reference.removeprefix("#")):
-                target = as_mapping(target).get(step)
-            value = as_mapping(target)
-        return {}
 
 
 def find_nearest(name: str, known: Sequence[str]) -> str | None:
@@ -243,11 +233,3 @@ def convert(value: Any, schema: Mapping[str, Any]) -> Any:
 
 def _inside(example: Any, name: str) -> Any:
     return cast("dict[str, Any]", example).get(name, NOTHING) if isinstance(example, dict) else NOTHING
-
-
-def as_mapping(value: object) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def as_list(value: object) -> list[Any]:
-    return cast("list[Any]", value) if isinstance(value, list) else []
