@@ -402,6 +402,7 @@ DIAGNOSIS: dict[str, Any] = {
     "nearestSuccess": None,
     "differences": [],
     "operationId": "createEntity",
+    "basis": "request",
     "patch": [{"op": "move", "from": "/body/nmae", "path": "/body/name"}],
     "request": {"method": "POST", "path": "/v1/entities", "query": {}, "body": {"type": "course", "name": "Botany"}},
     "curl": 'curl -sS -X POST "$ONE_URL"/v1/entities …',
