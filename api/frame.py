@@ -11,7 +11,7 @@ from typing import Any
 from litestar.types import ASGIApp, Message, Receive, Send
 
 from api.headers import Headers
-from api.late_answers import LateAnswers
+from api.late_answers import LARGE_BODY_BYTES, LateAnswers
 from api.leaked_keys import address_refusal, describe_place, end_keys_in_address, find_keys_in_address
 from api.problems import encode_problem, problem_headers
 from api.services import Services
@@ -75,7 +75,10 @@ class Frame:
         state["client_ip"] = self._client_ip(scope, headers)
         scope["state"] = state
         watch = _Watch(scope, send, self._log_request, self._services.settings.public_url)
-        self._late_answers.begin(watch)
+        length = _read_length(headers)
+        self._late_answers.begin(watch, length)
+        if length > LARGE_BODY_BYTES:
+            receive = self._late_answers.hear_all(watch, receive)
         try:
             if leaked := find_keys_in_address(scope["path"], scope.get("query_string", b"")):
                 await end_keys_in_address(self._services, leaked, describe_place(scope))
@@ -258,10 +261,14 @@ def _find_framing_flaw(headers: Headers, http_version: str) -> PortalError | Non
 
 def _find_size_flaw(headers: Headers, path: str) -> PortalError | None:
     """A page that takes files says itself, as a page, what is too large for it."""
-    lengths = headers.all(b"content-length")
-    if path.startswith(API_PREFIX) and any(value.isdigit() and int(value) > BODY_BYTES_MAX for value in lengths):
+    if path.startswith(API_PREFIX) and _read_length(headers) > BODY_BYTES_MAX:
         return PayloadTooLarge()
     return None
+
+
+def _read_length(headers: Headers) -> int:
+    """The bytes of the body as far as they are announced."""
+    return max((int(value[:18]) for value in headers.all(b"content-length") if value.isdigit()), default=0)
 
 
 def _read_agent(headers: Headers) -> str:

@@ -212,7 +212,7 @@ class _Mending:
 
     def mend_body(self, operation: _Operation) -> None:
         content = as_mapping(resolve(self._openapi, as_mapping(operation.about.get("requestBody"))).get("content"))
-        media = as_mapping(next(iter(content.values()), None))
+        media = as_mapping(next((each for name, each in content.items() if "json" in name), None))
         if not media:
             if self.request["body"] is not None:
                 self._patched.change("replace", "/body", None)

@@ -236,7 +236,7 @@ class PayloadTooLarge(PortalError):
     code = "payload_too_large"
     status = 413
     title = "The body is too large"
-    advice = "Send at most 1 MB; split larger work into several requests."
+    advice = "Send at most 1 MB, or a zip of at most 10 MB; split larger work into several requests."
 
 
 class UriTooLong(PortalError):
@@ -250,7 +250,7 @@ class UnsupportedMediaType(PortalError):
     code = "unsupported_media_type"
     status = 415
     title = "The body's media type is not supported"
-    advice = "Send `Content-Type: application/json`, uncompressed, in UTF-8."
+    advice = "Send `Content-Type: application/json`, uncompressed, in UTF-8; an upload is `application/zip`."
 
 
 class UnknownType(PortalError):

@@ -10,11 +10,10 @@ from litestar.exceptions import HTTPException
 from litestar.response import Redirect
 
 from api.parameters import parse_path_id
-from knowledge.document_formats import check_document
-from knowledge.uploads import ARCHIVE_BYTES_MAX, ReadFile, UploadInvalid, read_upload
+from knowledge.uploads import ARCHIVE_BYTES_MAX, ReadFile, UploadInvalid, check_files, read_upload
 from ontology.database import open_transaction
-from ontology.documents import DocumentCreate, DocumentFilter, delete_document, list_documents, put_documents
-from ontology.errors import InvalidCursor, InvalidDocument, PortalError
+from ontology.documents import DocumentFilter, delete_document, list_documents, put_documents
+from ontology.errors import InvalidCursor, PortalError
 from ontology.ids import encode_id
 from ontology.knowledge_items import KnowledgeItem
 from ontology.pagination import PageRequest
@@ -114,16 +113,7 @@ async def delete(request: Request[Any, Any, Any]) -> Response[Any]:
 async def _store(visitor: Visitor, files: list[ReadFile]) -> tuple[FileView, ...]:
     """Put what could be read; a file that is refused spoils no other."""
     actor = visitor.member().actor
-    items: list[DocumentCreate | PortalError] = []
-    for file in files:
-        if file.document is None:
-            items.append(InvalidDocument(file.problem))
-            continue
-        try:
-            await check_document(file.document)
-            items.append(file.document)
-        except InvalidDocument as refusal:
-            items.append(refusal)
+    items = await check_files(files)
     async with open_transaction(visitor.services.engine, actor) as session:
         outcomes = await put_documents(session, actor, items)
     return tuple(

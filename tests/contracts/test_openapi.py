@@ -157,6 +157,8 @@ def test_every_example_fits_its_schema(name: str) -> None:
     found = 0
     for place, content in _media(about):
         validator = _validator(content["schema"])
+        if content["schema"].get("format") == "binary":  # bytes, which no JSON can show
+            continue
         assert content["examples"], place
         for example in content["examples"].values():
             errors = [f"{place}: {error.message}" for error in validator.iter_errors(example["value"])]
