@@ -141,7 +141,7 @@ async def create_document(session: AsyncSession, actor: Actor, new: DocumentCrea
     group = writing.find_group(new)
     if (group.id, new.external_id) in writing.held:
         flaw = Flaw("body.externalId", "is used by another document of the group", "put it to replace that document")
-        raise Conflict("A document with this `externalId` exists already.", flaws=[flaw])
+        raise Conflict("A document with this `externalId` exists already.", flaws=[flaw], leads_to=("putDocument",))
     stored = _put(writing, new)
     await _finish(writing)
     return stored.document
@@ -195,7 +195,8 @@ async def delete_document(session: AsyncSession, actor: Actor, document_id: UUID
         raise NotFound
     await get_active_group(session, actor, document.group_id)
     if document.document_id is not None:
-        raise Conflict("It is an entry of a specification; change or delete that (`specificationId`).")
+        told = "It is an entry of a specification; change or delete that (`specificationId`)."
+        raise Conflict(told, leads_to=("getDocument", "deleteDocument"))
     document.deleted_at = document.updated_at = next_change(document.updated_at)
     document.version += 1
     await _delete_entries(session, actor, [document.id])
