@@ -24,7 +24,7 @@ from ontology.events import record_event
 from ontology.groups import Group, get_active_group, get_group
 from ontology.ids import GroupId, encode_id
 from ontology.knowledge_items import DocumentFormat, KnowledgeItem
-from ontology.pagination import Page, PageRequest, describe_list, fetch_page
+from ontology.pagination import Page, PageRequest, count_rows, describe_list, fetch_page
 from ontology.records import Input, next_change, utc_now
 
 TEXT_LENGTH_MAX = 1_000_000
@@ -129,6 +129,19 @@ async def list_documents(
         is_indexed = col(row.indexed_version) >= col(row.version)
         query = query.where(is_indexed if wanted.status == "indexed" else ~is_indexed)
     return await fetch_page(session, actor, query, row.id, page, describe_list("documents", wanted=wanted))
+
+
+async def count_documents(session: AsyncSession, actor: Actor) -> tuple[int, int]:
+    """How many documents such a list has, and how many of them search does not find yet; both up to `TOTAL_MAX`."""
+    row = KnowledgeItem
+    query = row.visible_to(actor).where(
+        col(row.org_id) == actor.org_id,
+        col(row.knowledge_type) == "document",
+        col(row.deleted_at).is_(None),
+        col(row.document_id).is_(None),
+    )
+    pending = query.where(col(row.indexed_version) < col(row.version))
+    return await count_rows(session, query, row.id), await count_rows(session, pending, row.id)
 
 
 async def create_document(session: AsyncSession, actor: Actor, new: DocumentCreate) -> KnowledgeItem:

@@ -16,15 +16,20 @@ from portal.sessions import ForgedForm, NotSignedIn, read_visitor
 
 PROGRAM_PATHS = ("/v1", "/health", "/openapi.json", "/explorer-key")
 FORM_PAGES = ("/keys", "/members", "/documents", "/troubleshoot")
+UNAVAILABLE = "A part of it is starting or does not answer. Nothing is lost; try again in a few seconds."
+BROKEN = "It is not you. Try again; if it stays, tell whoever runs this portal the id of the request below."
 FORGED = "The form is too old or was not sent from this site. Go back, load the page again and send it once more."
 
 
 @dataclass(frozen=True, slots=True)
 class ProblemPage:
+    """`again` is the address to try once more, where waiting may help."""
+
     status: int
     title: str
     detail: str
     request_id: str
+    again: str = ""
 
 
 def answer_refusal(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
@@ -44,8 +49,16 @@ def answer_refusal(request: Request[Any, Any, Any], error: Exception) -> Respons
         title = "Page not found"
         if detail in (NotFound.advice, NO_OPERATION):
             detail = "Nothing is at this address. The search may know what you were looking for."
+    again = ""
+    if refusal.status >= 500:
+        detail = UNAVAILABLE if refusal.status == 503 else BROKEN
+        again = _address(request) if request.method == "GET" else ""
     headers = {name: value for name, value in problem_headers(refusal).items() if name == "retry-after"}
-    return _RefusalPage(ProblemPage(refusal.status, title, detail, request_id), headers)
+    return _RefusalPage(ProblemPage(refusal.status, title, detail, request_id, again), headers)
+
+
+def _address(request: Request[Any, Any, Any]) -> str:
+    return f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
 
 
 def _lead_to_sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
@@ -53,8 +66,8 @@ def _lead_to_sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
     path = request.url.path
     if request.method != "GET":
         path = next((page for page in FORM_PAGES if path.startswith(page)), "/start")
-    elif request.url.query:
-        path = f"{path}?{request.url.query}"
+    else:
+        path = _address(request)
     return Redirect(f"/sign-in?next={quote(path, safe='/')}", status_code=303)
 
 

@@ -60,7 +60,7 @@ async def test_a_tree_is_uploaded_and_each_file_answered(portal: Program) -> Non
         "docs/latin.txt": "refused",
         "docs/matter.md": "refused",
     }
-    assert "at line 2, column 1" in answer.text and "It is not UTF-8 text" in answer.text
+    assert "At line 2, column 1" in answer.text and "It is not UTF-8 text" in answer.text
     for title in ("Refunds", "Lost parcels", "Our &amp; pages", "topic:money"):
         assert title in answer.text
     again = await _upload(portal.client, "docs.zip", pack(TREE | {"docs/parcels.md": b"# Lost parcels\n\nCall us."}))
