@@ -32,6 +32,8 @@ BODY_BYTES_MAX = 10_000_000
 API_PREFIX = "/v1/"
 # An ASGI connection scope; the specification leaves its values open.
 HttpScope = Any
+# A refusal as a page for people; None where it is for a program.
+RenderPage = Callable[[HttpScope, PortalError], bytes | None]
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})|%00", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _log = get_logger(__name__)
@@ -59,9 +61,10 @@ def _tightness(layer: Layer) -> float:
 class Frame:
     """The outermost ASGI application."""
 
-    def __init__(self, app: ASGIApp, services: Services) -> None:
+    def __init__(self, app: ASGIApp, services: Services, render_page: RenderPage) -> None:
         self._app = app
         self._services = services
+        self._render_page = render_page
         self._trusted = tuple(parse_network(text, strict=False) for text in services.settings.trusted_proxies)
         self._request_log = RequestLog(services.redis, services.engine, services.pipe)
         self._late_answers = LateAnswers()
@@ -74,7 +77,7 @@ class Frame:
         state: dict[str, Any] = {"request_id": make_request_id(), "headers": headers}
         state["client_ip"] = self._client_ip(scope, headers)
         scope["state"] = state
-        watch = _Watch(scope, send, self._log_request, self._services.settings.public_url)
+        watch = _Watch(scope, send, self._log_request, self._render_page, self._services.settings.public_url)
         length = _read_length(headers)
         self._late_answers.begin(watch, length)
         if length > LARGE_BODY_BYTES:
@@ -131,11 +134,13 @@ class _Watch:
         scope: HttpScope,
         send: Send,
         log: Callable[[HttpScope, "_Watch"], Awaitable[None]],
+        render_page: RenderPage,
         public_url: str,
     ) -> None:
         self._scope = scope
         self._send = send
         self._log = log
+        self._render_page = render_page
         self._logged = False
         self._public_url = public_url
         self._started = time.perf_counter()
@@ -159,10 +164,15 @@ class _Watch:
         await self.end()
 
     async def refuse(self, refusal: PortalError, *, last: bool = False) -> None:
-        """Answer with a problem document; the `last` of its connection if it is in doubt what stands behind."""
+        """Answer with a problem document, or a page; the `last` of its connection if it is in doubt what follows it."""
         self._scope["state"]["refusal"] = refusal
-        body = encode_problem(refusal, public_url=self._public_url, request_id=self._scope["state"]["request_id"])
-        headers = [(name.encode(), value.encode()) for name, value in problem_headers(refusal).items()]
+        named = problem_headers(refusal)
+        body = self._render_page(self._scope, refusal)
+        if body is None:
+            body = encode_problem(refusal, public_url=self._public_url, request_id=self._scope["state"]["request_id"])
+        else:
+            named["content-type"] = "text/html; charset=utf-8"
+        headers = [(name.encode(), value.encode()) for name, value in named.items()]
         headers.append((b"content-length", str(len(body)).encode()))
         if last:
             headers.append((b"connection", b"close"))
@@ -273,8 +283,3 @@ def _read_length(headers: Headers) -> int:
 
 def _read_agent(headers: Headers) -> str:
     return _CONTROL.sub("?", redact_keys(headers.first(b"user-agent")))[:300]
-
-
-def frame_with(services: Services) -> Callable[[ASGIApp], Frame]:
-    """For the assembly: wraps the application in a frame."""
-    return lambda app: Frame(app, services)
