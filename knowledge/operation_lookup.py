@@ -56,9 +56,9 @@ def find_operation(openapi: Mapping[str, Any], patched: Patched) -> CalledOperat
 
 
 def read_body(openapi: Mapping[str, Any], operation: CalledOperation) -> tuple[Mapping[str, Any], Any] | None:
-    """The schema of its body and an example, which may be NOTHING; None where it takes no body."""
+    """The schema of its body and an example, which may be NOTHING; None where it takes no JSON."""
     content = as_mapping(resolve(openapi, as_mapping(operation.about.get("requestBody"))).get("content"))
-    media = as_mapping(next(iter(content.values()), None))
+    media = as_mapping(next((each for name, each in content.items() if "json" in name), None))
     if not media:
         return None
     example = media.get("example", NOTHING)
