@@ -165,7 +165,7 @@ def repeatable() -> list[Attempt]:
 async def own_ids(caller: Caller, group_id: str, operation: str) -> dict[str, str]:
     """What an operation may do its work on: fresh rows of the caller's own, by name of slot."""
     names = {slot.name for slot in slots() if slot.operation == operation}
-    ids = dict.fromkeys(_GROUPS, group_id) | {"requestId": never_existed("request")}
+    ids: dict[str, str] = dict.fromkeys(_GROUPS, group_id) | {"requestId": never_existed("request")}
     if names & _THINGS:
         first, second = [(await caller.make_thing(groupId=group_id))["_id"] for _ in range(2)]
         ids |= dict.fromkeys(_THINGS, first) | {"toId": second}

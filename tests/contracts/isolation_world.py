@@ -20,7 +20,7 @@ from uuid import UUID
 
 import httpx
 import psycopg
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import TupleRow
 
 from api.operations import find_operations
 from api.routes import operation_handlers
@@ -132,7 +132,7 @@ class World:
     def snapshot(self, some: Iterable[Belongings]) -> dict[str, list[Any]]:
         """Every row of these, as somebody sees it whom no wall stops."""
         groups = [decode_id(each.group_id)[1] for each in some]
-        with psycopg.connect(self.superuser_url, row_factory=dict_row) as connection:
+        with psycopg.connect(self.superuser_url) as connection:
             return {name: _rows(connection, name, groups) for name in sorted(metadata.tables)}
 
     def forget_answers(self, caller: Caller) -> None:
@@ -142,7 +142,7 @@ class World:
             connection.execute("DELETE FROM idempotency_records WHERE key_id = %s", [key_id])
 
 
-def _rows(connection: psycopg.Connection[DictRow], table: str, groups: list[UUID]) -> list[Any]:
+def _rows(connection: psycopg.Connection[TupleRow], table: str, groups: list[UUID]) -> list[Any]:
     columns = metadata.tables[table].c
     column = next((name for name in ("group_id", "descendant_id") if name in columns), "org_id")
     column = "id" if table == "groups" else column
@@ -153,8 +153,8 @@ def _rows(connection: psycopg.Connection[DictRow], table: str, groups: list[UUID
         where += " AND query LIKE '%%canary%%'"
     if column == "org_id" and "person_id" in columns:
         where = "person_id IN (SELECT id FROM people WHERE group_id = ANY(%s))"
-    query = f"SELECT to_jsonb(t) AS row FROM {table} t WHERE {where} ORDER BY to_jsonb(t)::text"
-    return [row["row"] for row in connection.execute(query.encode(), [groups]).fetchall()]
+    query = f"SELECT to_jsonb(t) FROM {table} t WHERE {where} ORDER BY to_jsonb(t)::text"
+    return [row for (row,) in connection.execute(query.encode(), [groups])]
 
 
 def _beyond(preset: Preset) -> frozenset[str]:
