@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from tests.contracts.isolation_design import choose_ends, choose_ids, choose_victims
+from tests.contracts.isolation_design import ENDS, choose_ends, choose_ids, choose_victims
 from tests.contracts.isolation_findings import Aim, Findings
 from tests.contracts.isolation_requests import (
     Attempt,
@@ -106,11 +106,12 @@ async def _send_all(running: _Attack, aim: Aim) -> None:
         if aim.takes(attempt.operation, "filter"):
             reading.append(_probe_filter(running, attempt, name, turn))
     await together([*reading, *(_probe_cursor(running, attempt, turn) for turn, attempt in pages)])
-    if not running.attacker.is_barred:
-        running.world.forget_answers(running.attacker.caller)
     again = [(turn, attempt.operation) for turn, attempt in enumerate(repeatable())]
     again = [each for each in again if aim.takes(each[1], "idempotency key")]
-    await together(_probe_idempotency_key(running, operation, turn) for turn, operation in again)
+    for end in ENDS:
+        if not running.attacker.is_barred:
+            running.world.forget_answers(running.attacker.caller)
+        await together(_probe_idempotency_key(running, operation, turn, end) for turn, operation in again)
     changing = [(turn, slot) for turn, slot in places if not _only_reads(slot)]
     for turn, slot in sorted(changing, key=lambda each: _LAST.get(each[1].operation, 0)):
         await _probe_slot(running, slot, turn)
@@ -193,14 +194,13 @@ async def _probe_cursor(running: _Attack, attempt: Attempt, turn: int) -> None:
         running.findings.note(place, "cursor", victim.relation, leaks)
 
 
-async def _probe_idempotency_key(running: _Attack, operation: str, turn: int) -> None:
-    """The victim's very request, and one that says the same in other bytes, under the key that the victim used."""
+async def _probe_idempotency_key(running: _Attack, operation: str, turn: int, end: bytes) -> None:
+    """The victim's request, with `end` behind it, under the key that the victim used."""
     place = f"{operation} idempotency key"
-    for more, victim in enumerate(
-        choose_victims(running.attacker, operation, turn, lambda each: operation in each.sent)
-    ):
-        attempt, name, first = victim.sent[operation]
-        for end in choose_ends(turn + more):
+    victims = choose_victims(running.attacker, operation, turn, lambda each: operation in each.sent)
+    for more, victim in enumerate(victims):
+        if end in choose_ends(turn + more):
+            attempt, name, first = victim.sent[operation]
             leaks = await _ask_again(partial(attempt.send, running.attacker.caller, end=end), name, first)
             running.findings.note(place, "idempotency key", victim.relation, leaks)
 
