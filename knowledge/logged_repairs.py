@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from knowledge.json_patch import NOTHING, Patched, escape, read_pointer
 from knowledge.openapi_parts import as_mapping, list_alternatives
-from knowledge.operation_lookup import CalledOperation, find_operation, read_body
+from knowledge.operation_lookup import CalledOperation, find_operation, mend_path, read_body
 from knowledge.request_repairs import Repair, SentRequest, as_query_text, to_pointer
 from knowledge.value_repairs import ValueMending
 from ontology.errors import Flaw
@@ -26,6 +26,7 @@ def mend_logged(
     operation = find_operation(openapi, patched)
     if operation is None:
         return None, tuple(Flaw(place, "was refused", "") for place in places)
+    mend_path(patched, operation)
     mending = _PlaceMending(openapi, patched, operation)
     # Names that are not known first: one that is moved to where something was missing mends both places.
     told = {place: mending.mend(place, places) for place in sorted(places, key=mending.is_known)}
@@ -72,7 +73,8 @@ class _PlaceMending:
     def _rename(self, place: str, pointer: str, refused: Sequence[str]) -> Flaw:
         """A name that the operation does not know: moved to one that was refused for being absent, before others."""
         parent, name = pointer.rpartition("/")[0], read_pointer(pointer)[-1]
-        if not (known := self._list_names(parent)):
+        known = self._list_names(parent)
+        if not known and parent != "/query":
             return Flaw(place, "was refused", "")
         near, where = find_nearest_names(name, known), place[: -len(name)]
         meant = next((one for one in near if f"{where}{one}" in refused), next(iter(near), None))

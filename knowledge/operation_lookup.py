@@ -55,6 +55,21 @@ def find_operation(openapi: Mapping[str, Any], patched: Patched) -> CalledOperat
     return CalledOperation(template, about, [resolve(openapi, parameter) for parameter in given])
 
 
+def mend_path(patched: Patched, operation: CalledOperation) -> None:
+    """Ids written in capitals, with blanks or quotes around them: what an id can be freed of without guessing."""
+    patterns = {p["name"]: p.get("schema", {}).get("pattern") for p in operation.parameters if p.get("in") == "path"}
+    parts = patched.document["path"].split("/")
+    for position, step in enumerate(operation.template.split("/")):
+        name = PATH_PARAMETER.fullmatch(step)
+        pattern = patterns.get(name[1]) if name else None
+        if pattern and not re.search(pattern, parts[position]):
+            plain = re.sub(r"[^a-z0-9_]", "", parts[position].lower())
+            if re.search(pattern, plain):
+                parts[position] = plain
+    if (path := "/".join(parts)) != patched.document["path"]:
+        patched.change("replace", "/path", path)
+
+
 def read_body(openapi: Mapping[str, Any], operation: CalledOperation) -> tuple[Mapping[str, Any], Any] | None:
     """The schema of its body and an example, which may be NOTHING; None where it takes no JSON."""
     content = as_mapping(resolve(openapi, as_mapping(operation.about.get("requestBody"))).get("content"))

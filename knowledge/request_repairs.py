@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from knowledge.json_patch import NOTHING, Patched, escape, read_pointer
 from knowledge.openapi_parts import as_mapping, resolve
-from knowledge.operation_lookup import PATH_PARAMETER, CalledOperation, find_operation, read_body
+from knowledge.operation_lookup import CalledOperation, find_operation, mend_path, read_body
 from knowledge.value_repairs import PLAINEST, ValueMending, convert, find_nearest
 from ontology.errors import Flaw
 
@@ -69,7 +69,7 @@ def mend_request(openapi: Mapping[str, Any], sent: SentRequest, flaws: Sequence[
     mending = _Mending(openapi, SentRequest(sent.method.upper(), split.path or "/", query, sent.body).as_json())
     operation = find_operation(openapi, mending.patched)
     if operation is not None:
-        mending.mend_path(operation)
+        mend_path(mending.patched, operation)
         mending.mend_query(operation)
         mending.mend_body(operation)
         for flaw in flaws:
@@ -111,22 +111,6 @@ class _Mending:
     @property
     def patch(self) -> list[dict[str, Any]]:
         return self.patched.steps
-
-    def mend_path(self, operation: CalledOperation) -> None:
-        """Ids written in capitals, with blanks or quotes around them: what an id can be freed of without guessing."""
-        patterns = {
-            p["name"]: p.get("schema", {}).get("pattern") for p in operation.parameters if p.get("in") == "path"
-        }
-        parts = self.request["path"].split("/")
-        for position, step in enumerate(operation.template.split("/")):
-            name = PATH_PARAMETER.fullmatch(step)
-            pattern = patterns.get(name[1]) if name else None
-            if pattern and not re.search(pattern, parts[position]):
-                plain = re.sub(r"[^a-z0-9_]", "", parts[position].lower())
-                if re.search(pattern, plain):
-                    parts[position] = plain
-        if (path := "/".join(parts)) != self.request["path"]:
-            self.patched.change("replace", "/path", path)
 
     def mend_query(self, operation: CalledOperation) -> None:
         known = {p["name"]: p for p in operation.parameters if p.get("in") == "query"}

@@ -35,7 +35,7 @@ RATIO_MAX = 1.5
 # Each kind of list with its filters, by a key of the whole organisation and within the present month.
 LOOKS = (
     "/v1/entities?type=course&limit=20",
-    "/v1/entities?type=course&status=active&sort=-updatedAt&limit=20",
+    "/v1/entities?type=course&status=active&sort=updatedAt&order=desc&limit=20",
     "/v1/entities?q=number&type=course&limit=20",
     "/v1/entities?properties.price=50&type=course&limit=20",
     "/v1/connections?limit=20",

@@ -162,9 +162,16 @@ def test_curl_is_quoted_and_has_no_key() -> None:
         ("GET", "/v1/entities", ["query.limit"], [{"op": "add", "path": "/query/limit", "value": "50"}]),
         ("GET", "/v1/entities", ["query.sorte"], [{"op": "move", "from": "/query/sorte", "path": "/query/sort"}]),
         ("GET", "/v1/entitys", [], [{"op": "replace", "path": "/path", "value": "/v1/entities"}]),
+        ("GET", "/v1/whoami", ["query.colour"], [{"op": "remove", "path": "/query/colour"}]),
+        (
+            "GET",
+            "/v1/entities/THING_01JD8KQ3V5E9RA7T2M4XW6YZ0C",
+            ["path.entityId"],
+            [{"op": "replace", "path": "/path", "value": "/v1/entities/thing_01jd8kq3v5e9ra7t2m4xw6yz0c"}],
+        ),
         ("GET", "/v1/whoami", ["header.Host"], []),
     ],
-    ids=["misspelt", "value", "open", "unknown", "query", "query misspelt", "path", "elsewhere"],
+    ids=["misspelt", "value", "open", "unknown", "query", "query name", "path", "no query", "capitals", "elsewhere"],
 )
 def test_the_places_that_the_log_has_are_mended_in_the_request_one_still_has(
     method: str, path: str, places: list[str], patch: list[dict[str, Any]]
