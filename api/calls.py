@@ -35,6 +35,19 @@ class NoBody(Input):
 
 
 @dataclass(frozen=True, slots=True)
+class RawBody:
+    """A body that is no JSON: its media type, its bounds, and what the handler is given for its bytes.
+
+    `read` is given the query too, and runs before there is a transaction, since it may take seconds.
+    """
+
+    media_type: str
+    bytes_max: int
+    seconds_max: int
+    read: Callable[[Services, bytes, Any], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class FastCall(Generic[BodyT, QueryT]):
     """One call, all of it checked, for a handler that needs no session and answers in bytes."""
 
@@ -90,6 +103,7 @@ class Operation:
     tag: str
     scope: Scope | None
     body: type[BaseModel] | None = None
+    raw_body: RawBody | None = None
     query: type[BaseModel] | None = None
     path_ids: Mapping[str, str] = field(default_factory=dict[str, str])
     answer: type[BaseModel] | None = None

@@ -157,7 +157,7 @@ async def put_documents(call: Call[DocumentBatch, NoQuery]) -> dict[str, Any]:
     items = [await _read_item(number, item) for number, item in enumerate(call.body.items)]
     outcomes = await documents.put_documents(call.session, call.actor, items)
     failed = sum(isinstance(outcome, PortalError) for outcome in outcomes)
-    data = [_describe(call, index, outcome) for index, outcome in enumerate(outcomes)]
+    data = [{"index": index} | describe_outcome(call, outcome) for index, outcome in enumerate(outcomes)]
     return {"data": data, "summary": {"total": len(data), "success": len(data) - failed, "failed": failed}}
 
 
@@ -240,13 +240,14 @@ async def _read_item(number: int, item: Any) -> DocumentCreate | PortalError:
     return item
 
 
-def _describe(call: Call[Any, Any], index: int, outcome: Stored | PortalError) -> dict[str, Any]:
+def describe_outcome(call: Call[Any, Any], outcome: Stored | PortalError) -> dict[str, Any]:
+    """What became of one of many documents: its status, with the document or a problem."""
     if isinstance(outcome, PortalError):
         public_url, request_id = call.services.settings.public_url, call.actor.request_id or ""
         problem = describe_problem(outcome, public_url=public_url, request_id=request_id)
-        return {"index": index, "status": outcome.status, "problem": problem}
+        return {"status": outcome.status, "problem": problem}
     status = 201 if outcome.change == "created" else 200
-    return {"index": index, "status": status, "change": outcome.change, "document": outcome.document.as_json()}
+    return {"status": status, "change": outcome.change, "document": outcome.document.as_json()}
 
 
 handlers = [create_document, put_document, put_documents, list_documents, get_document, delete_document]

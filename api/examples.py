@@ -328,6 +328,17 @@ DOCUMENT_BATCH_RESULT: dict[str, Any] = {
     "data": [{"index": 0, "status": 201, "change": "created", "document": DOCUMENT}],
     "summary": {"total": 1, "success": 1, "failed": 0},
 }
+UPLOAD_RESULT: dict[str, Any] = {
+    "data": [
+        {
+            "name": "handbook/refunds.md",
+            "status": 201,
+            "change": "created",
+            "document": DOCUMENT | {"externalId": "handbook/refunds.md"},
+        }
+    ],
+    "summary": {"total": 1, "success": 1, "failed": 0},
+}
 SEARCH: dict[str, Any] = {"query": "my key stopped working", "limit": 3}
 ASK: dict[str, Any] = {"question": "how do I rotate a key"}
 HIT: dict[str, Any] = {
@@ -402,6 +413,7 @@ DIAGNOSIS: dict[str, Any] = {
     "nearestSuccess": None,
     "differences": [],
     "operationId": "createEntity",
+    "basis": "request",
     "patch": [{"op": "move", "from": "/body/nmae", "path": "/body/name"}],
     "request": {"method": "POST", "path": "/v1/entities", "query": {}, "body": {"type": "course", "name": "Botany"}},
     "curl": 'curl -sS -X POST "$ONE_URL"/v1/entities …',

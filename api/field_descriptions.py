@@ -103,6 +103,8 @@ FIELDS: dict[str, str] = {
     "DocumentBatchSummary.total": "Documents in all.",
     "DocumentBatchSummary.success": "Documents stored or found to be there.",
     "DocumentBatchSummary.failed": "Documents refused.",
+    "UploadedFile.document": "The document as it is now; null if the file was refused.",
+    "UploadResult.data": "One result per file that can become a document, in the order of the archive.",
     "DocumentResult.index": "Its place in `items`.",
     "DocumentResult.document": "The document as it is now; null if it was refused.",
     "RequestSent.method": "Its method.",

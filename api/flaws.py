@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
-from knowledge.openapi_parts import as_mapping, resolve
+from knowledge.openapi_parts import as_mapping, list_alternatives
 from ontology.errors import Flaw
 from ontology.nearest_names import ask_back, find_nearest_names
 
@@ -111,7 +111,7 @@ def list_names(model: type[BaseModel], path: Sequence[str | int]) -> tuple[str, 
     places = [_schema(model)]
     for step in path:
         places = [inner for place in places for inner in _step(model, place, step)]
-    shown = [as_mapping(one.get("properties")) for place in places for one in _alternatives(model, place)]
+    shown = [as_mapping(one.get("properties")) for place in places for one in list_alternatives(_schema(model), place)]
     return tuple(dict.fromkeys(name for properties in shown for name in properties))
 
 
@@ -121,16 +121,7 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _step(model: type[BaseModel], place: Mapping[str, Any], step: str | int) -> Iterator[Mapping[str, Any]]:
-    for one in _alternatives(model, place):
+    for one in list_alternatives(_schema(model), place):
         inner = one.get("items") if isinstance(step, int) else as_mapping(one.get("properties")).get(step)
         if isinstance(inner, dict):
             yield cast("dict[str, Any]", inner)
-
-
-def _alternatives(model: type[BaseModel], place: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The schema itself with its references followed, and every schema it may be instead."""
-    place = resolve(_schema(model), place)
-    yield place
-    for keyword in ("anyOf", "oneOf", "allOf"):
-        for one in cast("list[dict[str, Any]]", place.get(keyword) or []):
-            yield from _alternatives(model, one)

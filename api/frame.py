@@ -11,7 +11,7 @@ from typing import Any
 from litestar.types import ASGIApp, Message, Receive, Send
 
 from api.headers import Headers
-from api.late_answers import LateAnswers
+from api.late_answers import LARGE_BODY_BYTES, LateAnswers
 from api.leaked_keys import address_refusal, describe_place, end_keys_in_address, find_keys_in_address
 from api.problems import encode_problem, problem_headers
 from api.services import Services
@@ -32,6 +32,8 @@ BODY_BYTES_MAX = 10_000_000
 API_PREFIX = "/v1/"
 # An ASGI connection scope; the specification leaves its values open.
 HttpScope = Any
+# A refusal as a page for people; None where it is for a program.
+RenderPage = Callable[[HttpScope, PortalError], bytes | None]
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})|%00", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _log = get_logger(__name__)
@@ -59,9 +61,10 @@ def _tightness(layer: Layer) -> float:
 class Frame:
     """The outermost ASGI application."""
 
-    def __init__(self, app: ASGIApp, services: Services) -> None:
+    def __init__(self, app: ASGIApp, services: Services, render_page: RenderPage) -> None:
         self._app = app
         self._services = services
+        self._render_page = render_page
         self._trusted = tuple(parse_network(text, strict=False) for text in services.settings.trusted_proxies)
         self._request_log = RequestLog(services.redis, services.engine, services.pipe)
         self._late_answers = LateAnswers()
@@ -74,8 +77,11 @@ class Frame:
         state: dict[str, Any] = {"request_id": make_request_id(), "headers": headers}
         state["client_ip"] = self._client_ip(scope, headers)
         scope["state"] = state
-        watch = _Watch(scope, send, self._log_request, self._services.settings.public_url)
-        self._late_answers.begin(watch)
+        watch = _Watch(scope, send, self._log_request, self._render_page, self._services.settings.public_url)
+        length = _read_length(headers)
+        self._late_answers.begin(watch, length)
+        if length > LARGE_BODY_BYTES:
+            receive = self._late_answers.hear_all(watch, receive)
         try:
             if leaked := find_keys_in_address(scope["path"], scope.get("query_string", b"")):
                 await end_keys_in_address(self._services, leaked, describe_place(scope))
@@ -128,11 +134,13 @@ class _Watch:
         scope: HttpScope,
         send: Send,
         log: Callable[[HttpScope, "_Watch"], Awaitable[None]],
+        render_page: RenderPage,
         public_url: str,
     ) -> None:
         self._scope = scope
         self._send = send
         self._log = log
+        self._render_page = render_page
         self._logged = False
         self._public_url = public_url
         self._started = time.perf_counter()
@@ -156,10 +164,15 @@ class _Watch:
         await self.end()
 
     async def refuse(self, refusal: PortalError, *, last: bool = False) -> None:
-        """Answer with a problem document; the `last` of its connection if it is in doubt what stands behind."""
+        """Answer with a problem document, or a page; the `last` of its connection if it is in doubt what follows it."""
         self._scope["state"]["refusal"] = refusal
-        body = encode_problem(refusal, public_url=self._public_url, request_id=self._scope["state"]["request_id"])
-        headers = [(name.encode(), value.encode()) for name, value in problem_headers(refusal).items()]
+        named = problem_headers(refusal)
+        body = self._render_page(self._scope, refusal)
+        if body is None:
+            body = encode_problem(refusal, public_url=self._public_url, request_id=self._scope["state"]["request_id"])
+        else:
+            named["content-type"] = "text/html; charset=utf-8"
+        headers = [(name.encode(), value.encode()) for name, value in named.items()]
         headers.append((b"content-length", str(len(body)).encode()))
         if last:
             headers.append((b"connection", b"close"))
@@ -258,16 +271,15 @@ def _find_framing_flaw(headers: Headers, http_version: str) -> PortalError | Non
 
 def _find_size_flaw(headers: Headers, path: str) -> PortalError | None:
     """A page that takes files says itself, as a page, what is too large for it."""
-    lengths = headers.all(b"content-length")
-    if path.startswith(API_PREFIX) and any(value.isdigit() and int(value) > BODY_BYTES_MAX for value in lengths):
+    if path.startswith(API_PREFIX) and _read_length(headers) > BODY_BYTES_MAX:
         return PayloadTooLarge()
     return None
 
 
+def _read_length(headers: Headers) -> int:
+    """The bytes of the body as far as they are announced."""
+    return max((int(value[:18]) for value in headers.all(b"content-length") if value.isdigit()), default=0)
+
+
 def _read_agent(headers: Headers) -> str:
     return _CONTROL.sub("?", redact_keys(headers.first(b"user-agent")))[:300]
-
-
-def frame_with(services: Services) -> Callable[[ASGIApp], Frame]:
-    """For the assembly: wraps the application in a frame."""
-    return lambda app: Frame(app, services)

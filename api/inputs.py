@@ -11,7 +11,7 @@ from litestar import Request
 from litestar.types import Receive
 from pydantic import BaseModel, ValidationError
 
-from api.calls import Operation
+from api.calls import Operation, RawBody
 from api.flaws import describe_flaws
 from api.headers import Headers
 from api.leaked_keys import describe_place, refuse_keys_in_body
@@ -61,12 +61,12 @@ async def read_given(request: Request[Any, Any, Any], services: Services, about:
     headers: Headers = state["headers"]
     _require_accepted(headers, about)
     state["version"] = read_version(headers.single("api-version"))
-    raw = await _read_body(headers, request.receive) if about.body is not None else b""
+    raw = await _read_body(headers, request.receive, about)
     if not about.takes_keys:
         await refuse_keys_in_body(services, raw, describe_place(scope))
     query = _read_query(about, scope["query_string"])
     ids = {name: parse_path_id(name, kind, request.path_params[name]) for name, kind in about.path_ids.items()}
-    body = _parse(about.body, parse_json(raw), "body") if about.body is not None else None
+    body = await _parse_body(services, about, raw, query)
     return Given(
         ids,
         query,
@@ -87,33 +87,49 @@ def _require_accepted(headers: Headers, about: Operation) -> None:
         raise NotAcceptable(flaws=[flaw])
 
 
-async def _read_body(headers: Headers, receive: Receive) -> bytes:
+async def _read_body(headers: Headers, receive: Receive, about: Operation) -> bytes:
+    if about.body is None and about.raw_body is None:
+        return b""
+    expected = _list_media_types(about.raw_body)
     media_type = (headers.single("content-type") or "").partition(";")[0].strip().lower()
     encoding = headers.single("content-encoding")
-    if media_type not in JSON_TYPES or encoding not in (None, "identity"):
-        place = "header.Content-Encoding" if media_type in JSON_TYPES else "header.Content-Type"
-        flaw = Flaw(place, "is not supported here", "send uncompressed `application/json`")
-        raise UnsupportedMediaType(flaws=[flaw])
-    return await _receive_body(receive)
+    if media_type not in expected or encoding not in (None, "identity"):
+        place = "header.Content-Encoding" if media_type in expected else "header.Content-Type"
+        flaw = Flaw(place, "is not supported here", f"send uncompressed `{expected[0]}`")
+        text = ", in UTF-8" if about.raw_body is None else ""
+        raise UnsupportedMediaType(f"Send `Content-Type: {expected[0]}`, uncompressed{text}.", flaws=[flaw])
+    if about.raw_body is not None:
+        return await _receive_body(receive, about.raw_body.bytes_max, about.raw_body.seconds_max)
+    return await _receive_body(receive, BODY_BYTES_MAX, BODY_SECONDS)
 
 
-async def _receive_body(receive: Receive) -> bytes:
+def _list_media_types(raw_body: RawBody | None) -> tuple[str, ...]:
+    return JSON_TYPES if raw_body is None else (raw_body.media_type,)
+
+
+async def _receive_body(receive: Receive, bytes_max: int, seconds_max: int) -> bytes:
     """Nothing is held while waiting, no connection of a pool above all, so a slow sender costs a socket and no more."""
     pieces: list[bytes] = []
     length = 0
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(seconds_max):
             while (message := await receive())["type"] == "http.request":
                 pieces.append(message["body"])
                 length += len(message["body"])
-                if length > BODY_BYTES_MAX:
+                if length > bytes_max:
                     raise PayloadTooLarge
                 if not message["more_body"]:
                     return b"".join(pieces)
         flaw = "ended early"
     except TimeoutError:
-        flaw = f"did not arrive within {BODY_SECONDS} seconds"
+        flaw = f"did not arrive within {seconds_max} seconds"
     raise InvalidRequest(flaws=[Flaw("body", flaw, "send all of it")])
+
+
+async def _parse_body(services: Services, about: Operation, raw: bytes, query: Any) -> Any:
+    if about.raw_body is not None:
+        return await about.raw_body.read(services, raw, query)
+    return _parse(about.body, parse_json(raw), "body") if about.body is not None else None
 
 
 def _read_query(about: Operation, text: bytes) -> Any:

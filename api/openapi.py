@@ -183,7 +183,9 @@ def list_errors(about: Operation) -> list[type[PortalError]]:
     if about.shape == "page":
         found.add(InvalidCursor)
     if about.body is not None:
-        found |= {InvalidJson, PayloadTooLarge, UnsupportedMediaType}
+        found.add(InvalidJson)
+    if about.body is not None or about.raw_body is not None:
+        found |= {PayloadTooLarge, UnsupportedMediaType}
     if about.conditional:
         found.add(PreconditionFailed)
     if about.method == "POST":
@@ -213,6 +215,9 @@ def _build_operation(about: Operation, public_url: str) -> dict[str, Any]:
         }
         media_type = "application/merge-patch+json" if about.method == "PATCH" else "application/json"
         entry["requestBody"] = {"required": True, "content": {"application/json": content, media_type: content}}
+    if about.raw_body is not None:
+        content = {"schema": {"type": "string", "format": "binary"}}
+        entry["requestBody"] = {"required": True, "content": {about.raw_body.media_type: content}}
     entry["responses"] = _build_answers(about) | _build_refusals(about, public_url)
     return entry
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlch
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.head_requests import list_methods
+from api.signposts import read_signposts
 from ontology.errors import (
     Flaw,
     InternalError,
@@ -22,6 +23,7 @@ from ontology.errors import (
     ServiceUnavailable,
 )
 from ontology.log_lines import get_logger
+from ontology.nearest_names import ask_back
 from ontology.redis_client import RedisError
 
 MEDIA_TYPE = "application/problem+json"
@@ -32,7 +34,7 @@ _log = get_logger(__name__)
 
 def describe_problem(error: PortalError, *, public_url: str, request_id: str) -> dict[str, Any]:
     """The problem document of a refusal."""
-    return {
+    problem: dict[str, Any] = {
         "type": f"{public_url}/docs/errors/{error.code}",
         "title": error.title,
         "status": error.status,
@@ -42,6 +44,11 @@ def describe_problem(error: PortalError, *, public_url: str, request_id: str) ->
         "errors": [flaw.as_json() for flaw in error.flaws],
         "troubleshoot": f"{public_url}/troubleshoot?{urlencode({'code': error.code, 'requestId': request_id})}",
     }
+    if error.leads_to:
+        problem["next"] = [
+            {"operationId": name, "reference": f"{public_url}/reference/{name}"} for name in error.leads_to
+        ]
+    return problem
 
 
 def problem_headers(error: PortalError) -> dict[str, str]:
@@ -101,10 +108,9 @@ def _translate_routing(error: HTTPException) -> PortalError:
 
 def answer_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Litestar's exception handler for the API."""
-    refusal = translate(error)
-    allowed = _find_allowed(error)
-    if allowed and isinstance(refusal, MethodNotAllowed):
-        refusal = MethodNotAllowed(f"Use one of {allowed}.")
+    refusal, allowed = translate(error), _find_allowed(error)
+    if isinstance(error, HTTPException):
+        refusal = _point_further(request, refusal, allowed)
     settings = request.app.state.services.settings
     request.scope["state"]["refusal"] = refusal
     state: dict[str, Any] = dict(request.scope["state"])
@@ -115,6 +121,19 @@ def answer_problem(request: Request[Any, Any, Any], error: Exception) -> Respons
     body = encode_problem(refusal, public_url=settings.public_url, request_id=request_id)
     media_type = headers.pop("content-type")
     return Response(body, status_code=refusal.status, headers=headers, media_type=media_type)
+
+
+def _point_further(request: Request[Any, Any, Any], refusal: PortalError, allowed: str) -> PortalError:
+    """What no operation answers, with those that are at this address or near to it."""
+    signposts = read_signposts(request.app)
+    if isinstance(refusal, MethodNotAllowed) and allowed:
+        here = [about.id for about in signposts.find_at(request.scope["path"])]
+        return MethodNotAllowed(f"Use one of {allowed}.", leads_to=here)
+    if isinstance(refusal, NotFound) and (near := signposts.find_near(request.method, request.scope["path"])):
+        addresses = [f"{about.method} {about.path}" for about in near]
+        flaw = Flaw("path", "leads to no operation", ask_back(addresses), tuple(addresses))
+        return NotFound(refusal.detail, flaws=[flaw], leads_to=[about.id for about in near])
+    return refusal
 
 
 def _find_allowed(error: Exception) -> str:

@@ -28,6 +28,7 @@ from api import (
     searches,
     suggesting,
     troubleshooting,
+    uploads,
     usage,
 )
 from api.head_requests import list_methods
@@ -52,6 +53,7 @@ operation_handlers: list[HTTPRouteHandler] = [
     *events.handlers,
     *knowledge.handlers,
     *documents.handlers,
+    *uploads.handlers,
     *searches.handlers,
     *asking.handlers,
     *troubleshooting.handlers,

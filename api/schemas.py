@@ -48,6 +48,20 @@ _PROBLEM: dict[str, Any] = {
             },
         },
         "troubleshoot": {"type": "string", "format": "uri", "description": "A page that explains this very call."},
+        "next": {
+            "type": "array",
+            "description": "The operations that help further; absent where none is known.",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["operationId", "reference"],
+                "additionalProperties": False,
+                "properties": {
+                    "operationId": {"type": "string", "description": "The operation.", "examples": ["createApiKey"]},
+                    "reference": {"type": "string", "format": "uri", "description": "The page where it is tried."},
+                },
+            },
+        },
     },
 }
 

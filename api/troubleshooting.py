@@ -91,10 +91,17 @@ class DiagnosisAnswer(BaseModel):
     )
     differences: list[Difference]
     operation_id: str | None = Field(serialization_alias="operationId")
-    patch: list[dict[str, Any]] | None = Field(
-        description="A JSON Patch (RFC 6902) for `request`; places begin with `/method`, `/path`, `/query` or `/body`."
+    basis: Literal["request", "example"] | None = Field(
+        description="What the next three begin with: the request that was sent along, or, where the log has the call, "
+        "the operation's example."
     )
-    request: dict[str, Any] | None = Field(description="The request with the patch applied.")
+    patch: list[dict[str, Any]] | None = Field(
+        description="A JSON Patch (RFC 6902) for the request that failed; places begin with `/method`, `/path`, "
+        "`/query` or `/body`."
+    )
+    request: dict[str, Any] | None = Field(
+        description="The request that fits: with the patch applied, or the example, sent to where the call went."
+    )
     curl: str | None = Field(description="That request as a command; the key comes from `$ONE_API_KEY`.")
     data: list[Hit]
 
@@ -115,7 +122,8 @@ async def troubleshoot_call(call: Call[TroubleshootRequest, NoQuery]) -> dict[st
     """Find out why a call failed.
 
     From a message, a problem document or the id of the request: the page of its error, how it differs from the nearest
-    call that succeeded and, given the request, a JSON Patch that makes it fit and the curl command to send instead.
+    call that succeeded, a JSON Patch that makes it fit and the curl command to send instead. The log keeps no bodies:
+    send the request along, and the patch begins with your own values.
     """
     body = call.body
     sent = body.request

@@ -27,6 +27,7 @@ from benchmarks.program import (
     temporary_data_dir,
 )
 from benchmarks.report import Results, Round, Row, SearchRounds, as_markdown, describe_conditions, write_results
+from benchmarks.turns import Crowd, Turned
 from portal.child_process import PROJECT_DIR
 
 WARM_SECONDS = 0.5
@@ -129,7 +130,13 @@ def _measure_search(program: RunningProgram, key: str) -> SearchRounds:
     for name, measured in {"search": alone, "searches": crowded, "whoami": disturbed}.items():
         _refuse_failures(name, measured)
         _say(f"{name}: {measured.latencies}")
-    return SearchRounds(alone, crowded, disturbed, round(web, 2), round(knowledge, 2))
+    program.settle()
+    served = run_client("benchmarks.turns", Crowd(dict(program.installation.env), searches, CROWD, 2, CROWD_SECONDS))
+    turned = Turned(**(served | {"lengths": Latencies(**served["lengths"])}))
+    if turned.statuses.keys() != {"200"}:
+        raise RuntimeError(f"searches were answered {turned.statuses}")
+    _say(f"turns of the loop: {turned.lengths}")
+    return SearchRounds(alone, crowded, disturbed, turned, round(web, 2), round(knowledge, 2))
 
 
 def send(load: Load) -> Measured:

@@ -139,14 +139,22 @@ def server_processes(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """The HTTP server's master and the processes that serve, wherever below `process` they are."""
     started = psutil.Process(process.pid)
     inside = [started, *started.children(recursive=True)]
-    masters = [found for found in inside if "granian" in found.cmdline()]
+    masters = [found for found in inside if "granian" in _command_line(found)]
     return [*masters, *(child for master in masters for child in master.children(recursive=True))]
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    """Empty for one that has ended meanwhile."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def knowledge_cpu_seconds(process: subprocess.Popen[bytes]) -> float:
     """Processor time that the knowledge process below `process` has used so far."""
     below = psutil.Process(process.pid).children(recursive=True)
-    times = [found.cpu_times() for found in below if found.cmdline()[-2:] == ["-m", "knowledge"]]
+    times = [found.cpu_times() for found in below if _command_line(found)[-2:] == ["-m", "knowledge"]]
     return sum(time.user + time.system for time in times)
 
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 import yaml
 
 from knowledge.openapi_parts import (
+    METHODS,
     PARAMETERS_MAX,
     as_mapping,
     as_sequence,
@@ -24,7 +25,6 @@ from knowledge.openapi_parts import (
 from knowledge.source_document import SourceDocument
 from knowledge.words import name_words, path_words
 
-METHODS = ("get", "post", "put", "patch", "delete")
 OPERATIONS_MAX = 5_000
 # A bound on what a small text can ask for.
 NESTING_MAX = 100

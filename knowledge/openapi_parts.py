@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, cast
 
+METHODS = ("get", "post", "put", "patch", "delete")
 REFERENCE_DEPTH_MAX = 4
 SCHEMA_DEPTH_MAX = 3
+ALTERNATIVES_DEPTH_MAX = 4
 PARAMETERS_MAX = 60
 # A large part may be referred to from thousands of places.
 SCHEMAS_PER_OPERATION_MAX = 200
@@ -28,6 +30,18 @@ def resolve(openapi: Mapping[str, Any], value: Mapping[str, Any]) -> Mapping[str
             target = as_mapping(target).get(step.replace("~1", "/").replace("~0", "~"), {})
         value = as_mapping(target)
     return value
+
+
+def list_alternatives(
+    openapi: Mapping[str, Any], schema: Mapping[str, Any], depth: int = ALTERNATIVES_DEPTH_MAX
+) -> Iterator[Mapping[str, Any]]:
+    """The schema itself with its references followed, and every schema that it may or must be besides."""
+    schema = resolve(openapi, schema)
+    yield schema
+    if depth:
+        for keyword in _COMPOSED:
+            for one in as_sequence(schema.get(keyword)):
+                yield from list_alternatives(openapi, as_mapping(one), depth - 1)
 
 
 def as_mapping(value: object) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from knowledge.answerability import measure_margin
 from knowledge.client import KnowledgeClient
+from knowledge.logged_repairs import mend_logged
 from knowledge.protocol import SearchRequest, SearchScope
 from knowledge.request_repairs import Repair, SentRequest, mend_request, write_curl
 from knowledge.search import Hit, describe_document, search
@@ -58,6 +59,7 @@ class Diagnosis:
     call: LoggedRequest | None
     nearest: LoggedRequest | None
     repair: Repair | None
+    basis: str | None
     hits: tuple[Hit, ...]
 
     @property
@@ -74,6 +76,7 @@ class Diagnosis:
             "nearestSuccess": describe_call(self.nearest) if self.nearest else None,
             "differences": self.differences,
             "operationId": repair.operation_id if repair else None,
+            "basis": self.basis,
             "patch": list(repair.patch) if repair else None,
             "request": repair.request.as_json() if repair else None,
             "curl": write_curl(repair.request) if repair else None,
@@ -113,15 +116,18 @@ async def troubleshoot(
     flaws = _read_flaws(symptom.problem)
     code = _read_code(symptom.problem) or (call.metadata_.get("errorCode") if call else None)
     nearest = await _find_nearest_success(session, actor, call) if call else None
-    if not flaws and call is not None:
-        flaws = tuple(Flaw(place, "was refused", "") for place in call.metadata_.get("errorPlaces", ()))
-    repair = None
+    repair, basis = None, None
     if symptom.request is not None:
-        repair = await asyncio.to_thread(mend_request, openapi, symptom.request, flaws)
+        repair, basis = await asyncio.to_thread(mend_request, openapi, symptom.request, flaws), "request"
+    elif call is not None:
+        about = describe_call(call)
+        places = [flaw.location for flaw in flaws] or about["errorPlaces"]
+        repair, told = await asyncio.to_thread(mend_logged, openapi, about["method"], about["path"], places)
+        flaws, basis = flaws or told, "example" if repair else None
     hits = await _find_pages(session, actor, client, code, _describe(symptom, code), limit)
     if code is None and hits and symptom.message and await _is_known(actor, client, symptom.message):
         code = hits[0].external_id
-    return Diagnosis(code, _explain(code, flaws, hits), flaws, call, nearest, repair, hits)
+    return Diagnosis(code, _explain(code, flaws, hits), flaws, call, nearest, repair, basis, hits)
 
 
 def describe_call(call: LoggedRequest) -> dict[str, Any]:

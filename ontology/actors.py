@@ -41,7 +41,11 @@ class Actor:
             InsufficientScope: naming the scope that is missing.
         """
         if scope not in self.scopes:
-            flaw = Flaw("header.Authorization", f"the key lacks `{scope}`", f"use a key with `{scope}`")
+            flaw = Flaw(
+                "header.Authorization",
+                f"the key lacks `{scope}`",
+                f"use a key with `{scope}`, made on the keys page or with `POST /v1/api-keys`",
+            )
             raise InsufficientScope(f"This operation needs the scope `{scope}`.", flaws=[flaw])
 
     def require_own(self, created_by: str) -> None:

@@ -177,7 +177,7 @@ async def _find_quota(session: AsyncSession, actor: Actor) -> UUID | None:
 
 def _refuse_archived(application: Thing) -> None:
     if application.status == Status.ARCHIVED:
-        raise Conflict("The application is archived; register a new one.")
+        raise Conflict("The application is archived; register a new one.", leads_to=("createApplication",))
 
 
 def _make_thing(actor: Actor, group_id: UUID, type: str, name: str, properties: dict[str, Any]) -> Thing:

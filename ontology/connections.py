@@ -35,11 +35,11 @@ from ontology.vocabulary import ConnectionType, check_properties, get_connection
 
 # Groups may stand at an end of these types only.
 GROUP_TYPES_OF_CONNECTION = frozenset({"member_of", "owns", "belongs_to_org"})
-_ENDPOINTS = {
-    "member_of": "invite the person with /v1/invitations",
-    "owns_api_key": "create the key with /v1/api-keys",
-    "authenticated_by": "create the key with /v1/api-keys and the application's id",
-    "belongs_to_org": "create the application with /v1/applications",
+ENDPOINTS = {
+    "member_of": ("invite the person with /v1/invitations", "createInvitation"),
+    "owns_api_key": ("create the key with /v1/api-keys", "createApiKey"),
+    "authenticated_by": ("create the key with /v1/api-keys and the application's id", "createApiKey"),
+    "belongs_to_org": ("create the application with /v1/applications", "createApplication"),
 }
 # A person is any of the vocabulary's human types.
 PERSON_TYPES = frozenset({"creator", "audience_member", "user"})
@@ -108,7 +108,8 @@ async def create_connection(session: AsyncSession, actor: Actor, new: Connection
     connection = await _build_connection(session, actor, kind, new)
     if not kind.repeatable and (twin := await _find_twin(session, actor, connection)) is not None:
         place = encode_id("connection", twin.id)
-        raise DuplicateConnection(flaws=[Flaw("body", "the two ends are connected already", f"use `{place}`")])
+        flaw = Flaw("body", "the two ends are connected already", f"use `{place}`")
+        raise DuplicateConnection(flaws=[flaw], leads_to=("getConnection", "putConnection"))
     await add_connection(session, actor, connection)
     return connection
 
@@ -122,7 +123,7 @@ async def put_connection(session: AsyncSession, actor: Actor, new: ConnectionCre
     kind = _check_new(actor, new)
     if kind.repeatable:
         flaw = Flaw("body.relationshipType", f"`{kind.name}` joins a pair more than once", "create it with POST")
-        raise InvalidConnection(flaws=[flaw])
+        raise InvalidConnection(flaws=[flaw], leads_to=("createConnection",))
     connection = await _build_connection(session, actor, kind, new)
     twin = await _find_twin(session, actor, connection)
     if twin is None:
@@ -140,8 +141,9 @@ async def put_connection(session: AsyncSession, actor: Actor, new: ConnectionCre
 def _check_new(actor: Actor, new: ConnectionCreate) -> ConnectionType:
     kind = get_connection_type(new.relationship_type)
     if kind.is_managed_towards(decode_id(new.to_id)[0]):
-        fix = _ENDPOINTS.get(kind.name, "the platform maintains it")
-        raise ManagedType(flaws=[Flaw("body.relationshipType", f"`{kind.name}` cannot be written here", fix)])
+        fix, *operation = ENDPOINTS.get(kind.name, ("the platform maintains it",))
+        flaw = Flaw("body.relationshipType", f"`{kind.name}` cannot be written here", fix)
+        raise ManagedType(flaws=[flaw], leads_to=operation)
     require_feature(actor, kind, "body.relationshipType")
     if new.from_id == new.to_id:
         flaw = Flaw("body.toId", "is the same as `fromId`", "name two different ends")
@@ -192,7 +194,7 @@ async def update_connection(
     """
     connection = await _lock_writable(session, actor, connection_id)
     if connection.deleted_at is not None:
-        raise Conflict("The connection is deleted; create it again.")
+        raise Conflict("The connection is deleted; create it again.", leads_to=("createConnection",))
     given = change.model_fields_set
     merged = merge_patch(connection.metadata_, change.metadata_ or {})
     check_properties(get_connection_type(connection.relationship_type).properties, merged, "body.metadata")

@@ -24,7 +24,7 @@ from ontology.events import record_event
 from ontology.groups import Group, get_active_group, get_group
 from ontology.ids import GroupId, encode_id
 from ontology.knowledge_items import DocumentFormat, KnowledgeItem
-from ontology.pagination import Page, PageRequest, describe_list, fetch_page
+from ontology.pagination import Page, PageRequest, count_rows, describe_list, fetch_page
 from ontology.records import Input, next_change, utc_now
 
 TEXT_LENGTH_MAX = 1_000_000
@@ -131,6 +131,19 @@ async def list_documents(
     return await fetch_page(session, actor, query, row.id, page, describe_list("documents", wanted=wanted))
 
 
+async def count_documents(session: AsyncSession, actor: Actor) -> tuple[int, int]:
+    """How many documents such a list has, and how many of them search does not find yet; both up to `TOTAL_MAX`."""
+    row = KnowledgeItem
+    query = row.visible_to(actor).where(
+        col(row.org_id) == actor.org_id,
+        col(row.knowledge_type) == "document",
+        col(row.deleted_at).is_(None),
+        col(row.document_id).is_(None),
+    )
+    pending = query.where(col(row.indexed_version) < col(row.version))
+    return await count_rows(session, query, row.id), await count_rows(session, pending, row.id)
+
+
 async def create_document(session: AsyncSession, actor: Actor, new: DocumentCreate) -> KnowledgeItem:
     """Store a document and its event; the worker makes it searchable within two seconds.
 
@@ -141,7 +154,7 @@ async def create_document(session: AsyncSession, actor: Actor, new: DocumentCrea
     group = writing.find_group(new)
     if (group.id, new.external_id) in writing.held:
         flaw = Flaw("body.externalId", "is used by another document of the group", "put it to replace that document")
-        raise Conflict("A document with this `externalId` exists already.", flaws=[flaw])
+        raise Conflict("A document with this `externalId` exists already.", flaws=[flaw], leads_to=("putDocument",))
     stored = _put(writing, new)
     await _finish(writing)
     return stored.document
@@ -195,7 +208,8 @@ async def delete_document(session: AsyncSession, actor: Actor, document_id: UUID
         raise NotFound
     await get_active_group(session, actor, document.group_id)
     if document.document_id is not None:
-        raise Conflict("It is an entry of a specification; change or delete that (`specificationId`).")
+        told = "It is an entry of a specification; change or delete that (`specificationId`)."
+        raise Conflict(told, leads_to=("getDocument", "deleteDocument"))
     document.deleted_at = document.updated_at = next_change(document.updated_at)
     document.version += 1
     await _delete_entries(session, actor, [document.id])

@@ -37,12 +37,16 @@ class Flaw:
 
 
 class PortalError(Exception):
-    """A refusal with a code, a status and a sentence that tells the caller what to do next."""
+    """A refusal with a code, a status and a sentence that tells the caller what to do next.
+
+    `leads_to` are the ids of the operations that help further, where that is known.
+    """
 
     code: ClassVar[str]
     status: ClassVar[int]
     title: ClassVar[str]
     advice: ClassVar[str]
+    leads_to: Sequence[str] = ()
 
     def __init__(
         self,
@@ -50,10 +54,13 @@ class PortalError(Exception):
         *,
         flaws: Sequence[Flaw] = (),
         retry_after_seconds: int | None = None,
+        leads_to: Sequence[str] | None = None,
     ) -> None:
         self.detail = detail or self.advice
         self.flaws = tuple(flaws)
         self.retry_after_seconds = retry_after_seconds
+        if leads_to is not None:
+            self.leads_to = leads_to
         super().__init__(self.detail)
 
 
@@ -104,6 +111,7 @@ class ExpiredApiKey(PortalError):
     status = 401
     title = "The API key has expired"
     advice = "Create a new key; an expired key cannot be extended."
+    leads_to = ("createApiKey",)
 
 
 class InvalidSignature(PortalError):
@@ -118,6 +126,7 @@ class InsufficientScope(PortalError):
     status = 403
     title = "The key lacks a scope"
     advice = "Use a key that has the scope named in `errors`."
+    leads_to = ("whoami", "createApiKey")
 
 
 class QuotaExceeded(PortalError):
@@ -125,6 +134,7 @@ class QuotaExceeded(PortalError):
     status = 403
     title = "The plan's quota is used up"
     advice = "Delete what is no longer needed or move to a larger plan; waiting does not help."
+    leads_to = ("getQuota",)
 
 
 class GroupArchived(PortalError):
@@ -132,6 +142,7 @@ class GroupArchived(PortalError):
     status = 403
     title = "The group is archived"
     advice = "Restore the group, or use a key and group that are active."
+    leads_to = ("restoreGroup",)
 
 
 class PrivilegeEscalation(PortalError):
@@ -139,6 +150,7 @@ class PrivilegeEscalation(PortalError):
     status = 403
     title = "A key cannot create more than it has"
     advice = "Ask only for scopes, groups, limits and a lifetime within those of the key you are using."
+    leads_to = ("whoami",)
 
 
 class ManagedType(PortalError):
@@ -153,6 +165,7 @@ class AddressNotAllowed(PortalError):
     status = 403
     title = "The key may not be used from this address"
     advice = "Call from one of the key's allowed addresses, or change `allowedAddresses` of the key."
+    leads_to = ("updateApiKey",)
 
 
 class OriginNotAllowed(PortalError):
@@ -160,6 +173,7 @@ class OriginNotAllowed(PortalError):
     status = 403
     title = "The key may not be used from this web origin"
     advice = "Call from a page of one of the key's allowed origins, or change `allowedOrigins` of the key."
+    leads_to = ("updateApiKey",)
 
 
 class SystemEvent(PortalError):
@@ -167,6 +181,7 @@ class SystemEvent(PortalError):
     status = 403
     title = "Only the platform records this type of event"
     advice = "Record an event of a type whose `policy` is `custom_allowed` in `GET /v1/ontology`."
+    leads_to = ("listTypes",)
 
 
 class FeatureDisabled(PortalError):
@@ -174,6 +189,7 @@ class FeatureDisabled(PortalError):
     status = 403
     title = "The type's feature set is switched off"
     advice = "Have an administrator switch on the feature set named in `errors`, or use a type that everybody has."
+    leads_to = ("updateFeatures",)
 
 
 class NotFound(PortalError):
@@ -209,6 +225,7 @@ class SlugTaken(PortalError):
     status = 409
     title = "The slug is in use"
     advice = "Choose another slug; slugs are unique within an organisation."
+    leads_to = ("listGroups",)
 
 
 class DuplicateConnection(PortalError):
@@ -236,7 +253,7 @@ class PayloadTooLarge(PortalError):
     code = "payload_too_large"
     status = 413
     title = "The body is too large"
-    advice = "Send at most 1 MB; split larger work into several requests."
+    advice = "Send at most 1 MB, or a zip of at most 10 MB; split larger work into several requests."
 
 
 class UriTooLong(PortalError):
@@ -250,7 +267,7 @@ class UnsupportedMediaType(PortalError):
     code = "unsupported_media_type"
     status = 415
     title = "The body's media type is not supported"
-    advice = "Send `Content-Type: application/json`, uncompressed, in UTF-8."
+    advice = "Send `Content-Type: application/json`, uncompressed, in UTF-8; an upload is `application/zip`."
 
 
 class UnknownType(PortalError):
@@ -258,6 +275,7 @@ class UnknownType(PortalError):
     status = 422
     title = "The type is not in the vocabulary"
     advice = "Use a type listed by `GET /v1/ontology`."
+    leads_to = ("listTypes",)
 
 
 class InvalidProperties(PortalError):
@@ -265,6 +283,7 @@ class InvalidProperties(PortalError):
     status = 422
     title = "The properties do not fit the type"
     advice = "Correct each property named in `errors`; `GET /v1/ontology` lists the properties of every type."
+    leads_to = ("listTypes",)
 
 
 class InvalidConnection(PortalError):
@@ -272,6 +291,7 @@ class InvalidConnection(PortalError):
     status = 422
     title = "These two ends cannot be joined this way"
     advice = "Correct the ends named in `errors`; `GET /v1/ontology` lists what each type joins."
+    leads_to = ("listTypes",)
 
 
 class InvalidDocument(PortalError):
@@ -293,6 +313,7 @@ class RateLimitExceeded(PortalError):
     status = 429
     title = "Too many requests"
     advice = "Wait the seconds given in `Retry-After` and send the request again."
+    leads_to = ("getQuota",)
 
 
 class InternalError(PortalError):

@@ -109,7 +109,8 @@ async def archive_group(session: AsyncSession, actor: Actor, group_id: UUID) -> 
     await lock_tree(session, actor.org_id)
     group = await get_group(session, actor, group_id)
     if group.parent_group_id is None:
-        raise Conflict("The organisation itself cannot be archived; archive the groups below it.")
+        told = "The organisation itself cannot be archived; archive the groups below it."
+        raise Conflict(told, leads_to=("listGroupChildren",))
     now = utc_now()
     live = Group.visible_to(actor).where(
         col(Group.id).in_(list(await _list_below(session, actor, group.id))), col(Group.status) == ACTIVE
@@ -134,7 +135,7 @@ async def restore_group(session: AsyncSession, actor: Actor, group_id: UUID) -> 
     if parent.status != ACTIVE:
         place = encode_id("group", parent.id)
         flaw = Flaw("path.groupId", "lies below an archived group", f"restore `{place}` first")
-        raise Conflict("The group's parent is archived; restore that first.", flaws=[flaw])
+        raise Conflict("The group's parent is archived; restore that first.", flaws=[flaw], leads_to=("restoreGroup",))
     await check_group_quota(session, actor)
     group.status, group.archived_at, group.updated_at = ACTIVE, None, utc_now()
     record_group_event(session, actor, "thing_updated", group, action="restored")

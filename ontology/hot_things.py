@@ -173,7 +173,7 @@ def _read_statement(reach: str) -> HotStatement:
 
 @lru_cache
 def _list_statement(reach: str, limit: int, of_one_type: bool, include_deleted: bool) -> HotStatement:
-    """Served by ix_things_org_id_type_id or ix_things_org_id_id, backwards."""
+    """Served by ix_things_org_id_type_id or uq_things_org_id_id, backwards."""
     managed = ", ".join(f"'{name}'" for name in MANAGED_TYPES)
     of_type = "things.type = $3" if of_one_type else f"things.type NOT IN ({managed})"
     live = "" if include_deleted else "AND things.deleted_at IS NULL"

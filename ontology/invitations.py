@@ -178,7 +178,7 @@ async def cancel_invitation(session: AsyncSession, actor: Actor, invitation_id: 
     if invitation is None:
         raise NotFound
     if invitation.accepted_at is not None:
-        raise Conflict("The invitation has been accepted; remove the person instead.")
+        raise Conflict("The invitation has been accepted; remove the person instead.", leads_to=("removePerson",))
     if invitation.cancelled_at is None:
         _cancel(session, actor, invitation, now)
     return invitation
@@ -228,7 +228,8 @@ async def _refuse_member(session: AsyncSession, actor: Actor, group: Group, emai
     )
     if (await session.exec(query)).first() is not None:
         flaw = Flaw("body.email", "belongs to a member of the group", "change that person's role instead")
-        raise Conflict("This person is a member of the group already.", flaws=[flaw])
+        told = "This person is a member of the group already."
+        raise Conflict(told, flaws=[flaw], leads_to=("listPeople", "updatePerson"))
 
 
 async def _cancel_pending(

@@ -188,7 +188,7 @@ async def _find_live_application(session: AsyncSession, actor: Actor, applicatio
     if (application := (await session.exec(query.with_for_update(read=True))).first()) is None:
         raise NotFound
     if application.status != Status.ACTIVE:
-        raise Conflict("The application is archived and takes no keys.")
+        raise Conflict("The application is archived and takes no keys.", leads_to=("createApplication",))
     return application
 
 

@@ -103,7 +103,7 @@ def refuse_ended(key: Thing, now: datetime) -> None:
     """Raises: Conflict: the key is revoked or has ended, and what has ended stays as it is."""
     end = find_end(key.properties)
     if key.status != Status.ACTIVE or (end is not None and end <= to_epoch_ms(now)):
-        raise Conflict("The key has ended and cannot be changed; create a new one.")
+        raise Conflict("The key has ended and cannot be changed; create a new one.", leads_to=("createApiKey",))
 
 
 async def refuse_wider(session: AsyncSession, actor: Actor, asked: KeyBounds) -> None:

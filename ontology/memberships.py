@@ -91,7 +91,7 @@ async def update_person(
     """
     person = await get_person(session, actor, person_id, lock=True)
     if person.status != ACTIVE:
-        raise Conflict("This person has been removed; invite them again.")
+        raise Conflict("This person has been removed; invite them again.", leads_to=("createInvitation",))
     refuse_wider_role(actor, Role(person.role), "path.personId")
     before = {"name": person.name, "role": person.role}
     if change.role is not None and change.role != person.role:
@@ -147,7 +147,7 @@ async def _refuse_last_owner(session: AsyncSession, actor: Actor, person: Person
     )
     if (await session.exec(others.limit(1))).first() is None:
         flaw = Flaw("path.personId", "is the organisation's last owner", "make somebody else an owner first")
-        raise Conflict("An organisation keeps at least one owner.", flaws=[flaw])
+        raise Conflict("An organisation keeps at least one owner.", flaws=[flaw], leads_to=("updatePerson",))
 
 
 async def _find_member_of(session: AsyncSession, actor: Actor, person: Person) -> list[Connection]:

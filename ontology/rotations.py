@@ -85,7 +85,7 @@ async def rotate_key(
     refuse_ended(old, now)
     if successor := old.properties.get("replacedBy"):
         flaw = Flaw("path.keyId", "has been replaced already", f"rotate `{successor}`, which replaced it")
-        raise Conflict("The key has been rotated before.", flaws=[flaw])
+        raise Conflict("The key has been rotated before.", flaws=[flaw], leads_to=("getApiKeyRotation", "rotateApiKey"))
     scopes = expand_scopes(how.scopes or [Scope(scope) for scope in old.properties["scopes"]])
     refuse_gain(old, scopes)
     await refuse_wider(session, actor, KeyBounds.of_properties(old.properties | {"scopes": sorted(scopes)}))

@@ -40,12 +40,12 @@ from ontology.records import Input, Moment, TenantRow, Timestamp, next_change, r
 from ontology.vocabulary import THING_TYPES, ThingType, check_properties, get_thing_type
 
 MANAGED_TYPES = tuple(name for name, kind in THING_TYPES.items() if kind.is_managed)
-_ENDPOINTS = {
-    "api_key": "/v1/api-keys",
-    "api_application": "/v1/applications",
-    "api_quota": "/v1/quota",
-    "service_account": "/v1/applications, each of which has one",
-    "user": "/v1/invitations",
+ENDPOINTS = {
+    "api_key": ("use /v1/api-keys", "createApiKey"),
+    "api_application": ("use /v1/applications", "createApplication"),
+    "api_quota": ("use /v1/quota", "getQuota"),
+    "service_account": ("use /v1/applications, each of which has one", "createApplication"),
+    "user": ("use /v1/invitations", "createInvitation"),
 }
 _SEARCH_WORDS_MAX = 8
 _SEARCH = literal_column("things.search", TSVECTOR)
@@ -398,13 +398,13 @@ def _prefix_query(q: str) -> str:
 
 def _require_live(thing: Thing) -> None:
     if thing.deleted_at is not None:
-        raise Conflict("The entity is deleted; restore it first.")
+        raise Conflict("The entity is deleted; restore it first.", leads_to=("restoreEntity",))
 
 
 def require_generic(kind: ThingType) -> ThingType:
     if kind.is_managed:
-        fix = f"use {_ENDPOINTS[kind.name]}" if kind.name in _ENDPOINTS else "the platform maintains it for you"
-        raise ManagedType(flaws=[Flaw("body.type", f"`{kind.name}` cannot be written here", fix)])
+        fix, *operation = ENDPOINTS.get(kind.name, ("the platform maintains it for you",))
+        raise ManagedType(flaws=[Flaw("body.type", f"`{kind.name}` cannot be written here", fix)], leads_to=operation)
     return kind
 
 

@@ -27,7 +27,7 @@ from ontology.redis_client import KnownServer, create_redis, find_plain_address
 from ontology.redis_pipe import RedisPipe
 from ontology.settings import Settings
 from portal.pages import page_handlers
-from portal.refusals import answer_refusal
+from portal.refusals import answer_refusal, render_refusal
 from portal.rendering import STATIC_DIR
 from portal.security_headers import SecurityHeaders
 
@@ -95,7 +95,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         debug=settings.debug,
         logging_config=None,
     )
-    frames.append(Frame(Dispatch(app), services))
+    frames.append(Frame(Dispatch(app), services, partial(render_refusal, settings)))
     return SecurityHeaders(frames[0], secure=settings.public_url.startswith("https:"))
 
 

@@ -11,6 +11,8 @@ from api.routes import openapi_document
 
 Schema = dict[str, Any]
 JSON = "application/json"
+# What the samples call a file that is sent as it is.
+FILE_NAMES = {"application/zip": "docs.zip"}
 # Objects within objects are described this deep; further in, the example says enough.
 FIELD_DEPTH_MAX = 3
 _ID_PATTERN = re.compile(r"\^\(?([a-z]+(?:\|[a-z]+)*)\)?_\[0-7\]")
@@ -80,7 +82,7 @@ class ErrorView:
 
 @dataclass(frozen=True, slots=True)
 class OperationView:
-    """An operation as its page shows it."""
+    """An operation as its page shows it; `body_file` names the file that is its body, where it is one."""
 
     id: str
     method: str
@@ -93,6 +95,7 @@ class OperationView:
     body_type: str
     body_fields: tuple[FieldView, ...]
     body_example: str | None
+    body_file: str | None
     answer: AnswerView
     errors: tuple[ErrorView, ...]
     curl: str
@@ -141,6 +144,7 @@ def find_operation(public_url: str, operation_id: str) -> OperationView | None:
         body_type=body_type,
         body_fields=body_fields,
         body_example=body,
+        body_file=FILE_NAMES.get(body_type),
         answer=_answer(entry, schemas),
         errors=_errors(entry),
         curl=_curl(public_url, link, parameters, body_type, body),
@@ -167,11 +171,13 @@ def _parameter(parameter: Schema) -> ParameterView:
 
 
 def _body(entry: Schema, schemas: Schema) -> tuple[str, tuple[FieldView, ...], str | None]:
-    """Media type, fields and example of the body; an operation without one has no example."""
+    """Media type, fields and example of the body; an operation without one, or whose body is a file, has no example."""
     contents: Schema = entry.get("requestBody", {}).get("content", {})
     if not contents:
         return "", (), None
     media_type = JSON if JSON in contents else next(iter(contents))
+    if media_type in FILE_NAMES:
+        return media_type, (), None
     example = _example(contents[media_type])
     text = example if isinstance(example, str) else _pretty({} if example is None else example)
     return media_type, _fields(contents[media_type].get("schema", {}), schemas), text
@@ -268,6 +274,8 @@ def _curl(
     lines = [f"{start} {public_url}{path}", '  -H "Authorization: Bearer $ONE_API_KEY"']
     if body is not None:
         lines += [f"  -H 'Content-Type: {body_type}'", f"  -d {shlex.quote(body).replace(chr(10), chr(10) + '  ')}"]
+    elif body_type in FILE_NAMES:
+        lines += [f"  -H 'Content-Type: {body_type}'", f"  --data-binary @{FILE_NAMES[body_type]}"]
     return " \\\n".join(lines)
 
 

@@ -1,8 +1,11 @@
 """Checks of our own beside the tool's, loaded by it through SCHEMATHESIS_HOOKS."""
 
+import io
+import zipfile
 from typing import Any
 
 import schemathesis
+from hypothesis import strategies as st
 
 # Why a request that fits its schema may still be refused; any other reason belongs into the schema.
 BEYOND_ANY_SCHEMA = {
@@ -36,6 +39,21 @@ BEYOND_JSON_SCHEMA = (
     "string should match pattern '^[^@",
 )
 REFUSED = (400, 422)
+_NAMES = st.text("abc./ü", min_size=1, max_size=12).map("{}.md".format)
+
+
+def _pack(files: dict[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return made.getvalue()
+
+
+# Archives as they should be, of files that are mostly not.
+schemathesis.openapi.media_type(
+    "application/zip", st.dictionaries(_NAMES, st.binary(max_size=40), min_size=1, max_size=4).map(_pack)
+)
 
 
 @schemathesis.check

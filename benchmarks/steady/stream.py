@@ -8,7 +8,7 @@ import base64
 import json
 import selectors
 import sys
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import asdict, dataclass
 from time import perf_counter
 
@@ -45,7 +45,8 @@ def run(stream: Stream) -> Streamed:
     """
     requests = [base64.b64decode(request) for request in stream.requests]
     selector = selectors.DefaultSelector()
-    free = [Connection(stream.port) for _ in range(stream.connections)]
+    # In turn, so that none is idle for long enough to be closed.
+    free = deque(Connection(stream.port) for _ in range(stream.connections))
     for connection in free:
         selector.register(connection.socket, selectors.EVENT_READ, connection)
     due_at: dict[Connection, float] = {}
@@ -58,7 +59,7 @@ def run(stream: Stream) -> Streamed:
     while sent < count or due_at:
         due = began + sent / stream.requests_per_second
         while sent < count and free and due <= (now := perf_counter()):
-            connection = free.pop()
+            connection = free.popleft()
             due_at[connection] = due
             latest = max(latest, now - due)
             connection.send(requests[sent % len(requests)])

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 from litestar import Request, Response, get, post
 from litestar.datastructures import UploadFile
@@ -10,11 +11,10 @@ from litestar.exceptions import HTTPException
 from litestar.response import Redirect
 
 from api.parameters import parse_path_id
-from knowledge.document_formats import check_document
-from knowledge.uploads import ARCHIVE_BYTES_MAX, ReadFile, UploadInvalid, read_upload
+from knowledge.uploads import ARCHIVE_BYTES_MAX, ReadFile, UploadInvalid, check_files, read_upload
 from ontology.database import open_transaction
-from ontology.documents import DocumentCreate, DocumentFilter, delete_document, list_documents, put_documents
-from ontology.errors import InvalidCursor, InvalidDocument, PortalError
+from ontology.documents import DocumentFilter, count_documents, delete_document, list_documents, put_documents
+from ontology.errors import InvalidCursor, PortalError
 from ontology.ids import encode_id
 from ontology.knowledge_items import KnowledgeItem
 from ontology.pagination import PageRequest
@@ -26,6 +26,7 @@ ROWS_SHOWN = 50
 DONE = {"deleted": "The document is deleted. Search has stopped showing it."}
 # What a form adds to the file it carries.
 FORM_BYTES_MAX = 100_000
+CHANGES = ("created", "replaced", "unchanged", "refused")
 STATUSES = ("pending", "indexed")
 FORMATS = {"markdown": "Markdown", "html": "HTML", "text": "Text", "openapi": "OpenAPI"}
 
@@ -57,12 +58,18 @@ class FileView:
 
 @dataclass(frozen=True, slots=True)
 class DocumentsPage:
+    """`address` is that of this list; `total` counts all of the organisation's documents, `pending` those to index."""
+
     documents: tuple[DocumentView, ...]
     status: str
+    address: str
+    total: int
+    pending: int
     may_write: bool
     may_delete: bool
     older: str | None = None
     files: tuple[FileView, ...] = ()
+    figures: tuple[tuple[str, int], ...] = ()
     done: str = ""
     problems: dict[str, str] = field(default_factory=dict[str, str])
 
@@ -114,16 +121,7 @@ async def delete(request: Request[Any, Any, Any]) -> Response[Any]:
 async def _store(visitor: Visitor, files: list[ReadFile]) -> tuple[FileView, ...]:
     """Put what could be read; a file that is refused spoils no other."""
     actor = visitor.member().actor
-    items: list[DocumentCreate | PortalError] = []
-    for file in files:
-        if file.document is None:
-            items.append(InvalidDocument(file.problem))
-            continue
-        try:
-            await check_document(file.document)
-            items.append(file.document)
-        except InvalidDocument as refusal:
-            items.append(refusal)
+    items = await check_files(files)
     async with open_transaction(visitor.services.engine, actor) as session:
         outcomes = await put_documents(session, actor, items)
     return tuple(
@@ -135,7 +133,8 @@ async def _store(visitor: Visitor, files: list[ReadFile]) -> tuple[FileView, ...
 
 
 def _explain(refusal: PortalError) -> str:
-    return "; ".join(f"It {flaw.message}: {flaw.fix}" for flaw in refusal.flaws) or refusal.detail
+    told = "; ".join(f"{flaw.message}; {flaw.fix}." for flaw in refusal.flaws)
+    return f"{told[:1].upper()}{told[1:]}" or refusal.detail
 
 
 async def _show(
@@ -154,20 +153,28 @@ async def _show(
     wanted = DocumentFilter(status=status or None)  # pyright: ignore[reportArgumentType]
     async with open_transaction(visitor.services.engine, actor) as session:
         found = await list_documents(session, actor, request, wanted)
-    older = None
-    if found.next_cursor:
-        older = f"/documents?{f'status={status}&' if status else ''}cursor={found.next_cursor}"
+        total, pending = await count_documents(session, actor)
+    older = _address(status, found.next_cursor) if found.next_cursor else None
     page = DocumentsPage(
         documents=tuple(_view(row) for row in found.rows),
         status=status,
+        address=_address(status, cursor),
+        total=total,
+        pending=pending,
         may_write=Scope.KNOWLEDGE_WRITE in actor.scopes,
         may_delete=Scope.KNOWLEDGE_DELETE in actor.scopes,
         older=older,
         files=files,
+        figures=tuple((change, count) for change in CHANGES if (count := sum(file.change == change for file in files))),
         done=done,
         problems=problems or {},
     )
     return render("documents.html", visitor.site, page, status=answer)
+
+
+def _address(status: str, cursor: str | None) -> str:
+    asked = {name: value for name, value in (("status", status), ("cursor", cursor)) if value}
+    return f"/documents?{urlencode(asked)}" if asked else "/documents"
 
 
 def _view(row: KnowledgeItem) -> DocumentView:

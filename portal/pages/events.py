@@ -32,6 +32,9 @@ ROWS_SHOWN, ROWS_OF_REQUEST = 50, 200
 SPANS = {"1h": timedelta(hours=1), "1d": timedelta(days=1), "7d": timedelta(days=7)}
 FIELDS = ("type", "status", "endpoint", "keyId", "actorId", "targetId", "requestId", "groupId")
 
+# Those that the form has a field for; an address may name the others.
+SHOWN_FIELDS = ("type", "status", "endpoint", "keyId", "actorId", "targetId", "requestId")
+
 
 @dataclass(frozen=True, slots=True)
 class EventView:
@@ -177,7 +180,12 @@ def _group_types() -> dict[str, list[str]]:
 
 def _describe(refusal: ValidationError | PortalError) -> dict[str, str]:
     flaws = describe_flaws(refusal, "query", EventsQuery) if isinstance(refusal, ValidationError) else refusal.flaws
-    return {flaw.location.removeprefix("query."): f"This {flaw.message}." for flaw in flaws} or {"": str(refusal)}
+    told = {
+        flaw.location.removeprefix("query."): flaw.message.replace("expected an id", "must be an id") for flaw in flaws
+    }
+    without_field = [f"`{name}` {message}." for name, message in told.items() if name not in SHOWN_FIELDS]
+    shown = {name: f"This {message}." for name, message in told.items() if name in SHOWN_FIELDS}
+    return shown | ({"": " ".join(without_field)} if without_field else {}) or {"": str(refusal)}
 
 
 def _address(values: dict[str, str], path: str = "/events", **more: str | None) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 from litestar import Request, Response, get, post
 
 from api.strict_json import parse_json
-from knowledge.request_repairs import METHODS, SentRequest, write_address, write_curl
+from knowledge.openapi_parts import METHODS
+from knowledge.request_repairs import SentRequest, write_address, write_curl
 from knowledge.troubleshooting import Diagnosis, Symptom, describe_call, read_paste, troubleshoot
 from ontology.actors import anonymous_actor
 from ontology.database import open_transaction
@@ -34,6 +35,7 @@ class DiagnosisView:
     nearest: Mapping[str, Any] | None
     differences: tuple[Mapping[str, Any], ...]
     operation_id: str | None
+    from_example: bool
     patch: str | None
     curl: str | None
     replay: "Replay | None"
@@ -113,6 +115,9 @@ async def _show(visitor: Visitor, values: dict[str, str], symptom: Symptom) -> R
     except SearchUnavailable:
         page = TroubleshootPage(values, available=False)
         return render("troubleshoot.html", visitor.site, page, status=503, cookies=visitor.cookies)
+    if found.call is not None and symptom.request is None:
+        about = describe_call(found.call)
+        values = values | {"method": about["method"], "path": about["path"]}
     page = TroubleshootPage(values, _view(found, values["text"]))
     return render("troubleshoot.html", visitor.site, page, cookies=visitor.cookies)
 
@@ -127,6 +132,7 @@ def _view(found: Diagnosis, text: str) -> DiagnosisView:
         nearest=describe_call(found.nearest) if found.nearest else None,
         differences=tuple(found.differences),
         operation_id=repair.operation_id if repair else None,
+        from_example=found.basis == "example",
         patch=json.dumps(list(repair.patch), indent=2, ensure_ascii=False) if repair and repair.patch else None,
         curl=write_curl(repair.request) if repair and repair.operation_id else None,
         replay=_offer_replay(repair.request) if repair and repair.operation_id else None,

@@ -21,15 +21,18 @@
       else if (value && place === "query") query.append(name, value);
       else if (value) headers[name] = value;
     }
-    const body = form.elements.body?.value;
-    if (body !== undefined) headers["Content-Type"] = bodyType;
+    const upload = form.elements.file;
+    const body = upload ? upload.files[0] : form.elements.body?.value;
+    if (bodyType) headers["Content-Type"] = bodyType;
     const asked = query.toString();
-    return { method, path: asked ? `${path}?${asked}` : path, headers, body };
+    const file = upload && (body?.name ?? upload.dataset.fileName);
+    return { method, path: asked ? `${path}?${asked}` : path, headers, body, file };
   };
 
   const showSample = (language) => {
-    const { path, headers, body } = request();
-    const text = one.writeSample(language, { method, address: publicUrl + path, headers: Object.entries(headers), body });
+    const { path, headers, body, file } = request();
+    const sent = { method, address: publicUrl + path, headers: Object.entries(headers), body: file ? undefined : body, file };
+    const text = one.writeSample(language, sent);
     one.highlight(sample, text, language === "curl" ? "shell" : "code");
   };
 

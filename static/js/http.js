@@ -144,6 +144,10 @@
     if (page) links.append(make("a", `About ${problem.code}`, { href: page, "data-answer-about": "" }));
     const explained = localPath(problem.troubleshoot, "/troubleshoot");
     if (explained) links.append(make("a", "What went wrong with this call", { href: explained }));
+    for (const next of Array.isArray(problem.next) ? problem.next : []) {
+      const reference = localPath(next?.reference, "/reference/");
+      if (reference) links.append(make("a", String(next.operationId), { href: reference, class: "mono" }));
+    }
     if (links.childElementCount) element.append(links);
   };
 

@@ -96,7 +96,8 @@ def test_samples_run_as_printed(
     if case.page.page.kind == "error" and code not in NOT_PROVOKED:
         assert code in finished.stdout, f"the sample does not provoke the error:\n{output}"
         if case.tab == "curl":
-            assert places(printed_problem(finished.stdout)) == places(documented_problem(case.page))
+            printed, documented = printed_problem(finished.stdout), documented_problem(case.page)
+            assert (places(printed), leads(printed)) == (places(documented), leads(documented))
 
 
 def printed_problem(output: str) -> dict[str, Any]:
@@ -114,6 +115,11 @@ def documented_problem(page: DocumentationPage) -> dict[str, Any]:
 def places(problem: dict[str, Any]) -> list[tuple[str, str]]:
     """What a problem says of each flaw; `fix` may hold an id or a proposal of its own."""
     return [(flaw["location"], flaw["message"]) for flaw in problem["errors"]]
+
+
+def leads(problem: dict[str, Any]) -> list[str]:
+    """The operations that a problem says help further."""
+    return [entry["operationId"] for entry in problem.get("next", [])]
 
 
 def run_script(case: Case, url: str, key: Future[str], directory: Path) -> subprocess.CompletedProcess[str]:

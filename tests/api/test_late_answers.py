@@ -44,8 +44,10 @@ class Exchange:
         return json.loads(b"".join(message["body"] for message in self.messages[1:]))
 
 
-def _begin(api: Program, caller: Caller, name: str) -> tuple[Exchange, "asyncio.Task[None]"]:
-    """Create a thing once, without waiting for more than the answer."""
+def _begin(
+    api: Program, caller: Caller, name: str, *, body_seconds: float = 0, announced: int | None = None
+) -> tuple[Exchange, "asyncio.Task[None]"]:
+    """Create a thing once, without waiting for more than the answer; the body comes late and is said to be large."""
     exchange = Exchange()
     body = json.dumps({"type": "course", "name": name}, separators=(",", ":")).encode()
     headers = {
@@ -53,7 +55,7 @@ def _begin(api: Program, caller: Caller, name: str) -> tuple[Exchange, "asyncio.
         "authorization": f"Bearer {caller.key}",
         "content-type": "application/json",
         "idempotency-key": name,
-    }
+    } | ({"content-length": str(announced)} if announced else {})
     scope = {
         "type": "http",
         "http_version": "1.1",
@@ -68,6 +70,7 @@ def _begin(api: Program, caller: Caller, name: str) -> tuple[Exchange, "asyncio.
     }
 
     async def receive() -> Any:
+        await asyncio.sleep(body_seconds)
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def perform() -> None:
@@ -147,3 +150,22 @@ async def test_requests_in_time_are_not_answered_for(api: Program) -> None:
     await handling
     assert exchange.status == 201
     assert len(exchange.messages) == 2
+
+
+async def test_a_large_body_may_come_slowly_and_its_answer_is_late_from_then_on(parts: Parts, api: Program) -> None:
+    caller = await api.register()
+    await caller.get("/v1/whoami")
+    large = late_answers.LARGE_BODY_BYTES + 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(late_answers, "ANSWER_SECONDS_MAX", PATIENCE_SECONDS)
+        patch.setattr(late_answers, "LOOK_SECONDS", PATIENCE_SECONDS / 4)
+        small, handling_small = _begin(api, caller, uuid4().hex, body_seconds=3 * PATIENCE_SECONDS)
+        slow, handling = _begin(api, caller, uuid4().hex, body_seconds=3 * PATIENCE_SECONDS, announced=large)
+        await asyncio.gather(handling_small, handling)
+    assert (small.status, slow.status) == (503, 201)
+    with _nobody_can_write(parts, api):
+        hanging, handling = _begin(api, caller, uuid4().hex, announced=large)
+        async with asyncio.timeout(2):
+            await hanging.is_answered.wait()
+    await handling
+    assert hanging.status == 503

@@ -25,7 +25,7 @@ def problem_of(answer: httpx.Response, status: int, code: str) -> dict[str, Any]
     """The problem document of a refusal, every part of it as promised."""
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
-    assert problem.keys() == PROBLEM
+    assert problem.keys() - {"next"} == PROBLEM
     assert (answer.status_code, problem["status"], problem["code"]) == (status, status, code), problem
     assert problem["requestId"] == answer.headers["x-request-id"]
     assert problem["type"].endswith(f"/docs/errors/{code}")
@@ -292,6 +292,45 @@ async def test_what_no_operation_answers_is_told_apart_from_what_is_out_of_reach
     assert hidden["detail"].startswith("There is no such resource")
     wrong = problem_of(await owner.call("DELETE", "/v1/entities"), 405, "method_not_allowed")
     assert wrong["detail"] == "Use one of GET, HEAD, OPTIONS, POST."
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "near"),
+    [
+        ("GET", "/v1/entitys", ["GET /v1/entities"]),
+        ("POST", "/v1/entity", ["POST /v1/entities"]),
+        ("PATCH", f"/v1/entitys/{encode_id('thing', new_id())}", ["PATCH /v1/entities/{entityId}"]),
+        ("GET", "/v1/knowledge/document", ["GET /v1/knowledge/documents"]),
+        ("GET", "/v1/apikeys", ["GET /v1/api-keys"]),
+        ("GET", "/v1/" + "x" * 5000, []),
+        ("GET", "/v1/zzz", []),
+    ],
+)
+async def test_an_address_without_an_operation_is_told_the_nearest(
+    owner: Caller, method: str, path: str, near: list[str]
+) -> None:
+    problem = problem_of(await owner.call(method, path), 404, "not_found")
+    found = [flaw["did_you_mean"] for flaw in problem["errors"]]
+    assert found[0][:1] == near if near else found == []
+    assert len(problem.get("next", [])) == (len(found[0]) if near else 0)
+
+
+async def test_a_refusal_leads_to_the_operations_that_help_further(api: Program, owner: Caller) -> None:
+    thing = await owner.make_thing()
+    await owner.delete(f"/v1/entities/{thing['_id']}")
+    reader = await api.issue(owner, Scope.KNOWLEDGE_READ)
+    refused = {
+        "restoreEntity": await owner.call("PATCH", f"/v1/entities/{thing['_id']}", json={"name": "x"}),
+        "whoami createApiKey": await reader.post("/v1/entities", {"type": "note", "name": "x"}),
+        "createInvitation": await owner.post("/v1/entities", {"type": "user", "name": "x"}),
+        "listTypes": await owner.post("/v1/entities", {"type": "zzz", "name": "x"}),
+        "listEntities createEntity": await owner.delete("/v1/entities"),
+        "getOntology": await owner.delete("/v1/ontology"),
+    }
+    for names, answer in refused.items():
+        leads = answer.json()["next"]
+        assert sorted(lead["operationId"] for lead in leads) == sorted(names.split())
+        assert [lead["reference"].rpartition("/")[2] for lead in leads] == [lead["operationId"] for lead in leads]
 
 
 async def test_a_header_of_another_scheme_is_told_which_to_use(owner: Caller) -> None:

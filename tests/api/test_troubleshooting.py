@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from knowledge.logged_repairs import mend_logged
 from knowledge.request_repairs import SentRequest, mend_request, write_curl
 from knowledge.troubleshooting import read_paste
 from ontology.errors import Flaw
@@ -144,3 +145,38 @@ def test_curl_is_quoted_and_has_no_key() -> None:
     line = write_curl(SentRequest("POST", "/v1/entities/a b", {"q": "it's"}, {"name": "it's $HOME `x`"}))
     assert '\'{"name": "it\'"\'"\'s $HOME `x`"}\'' in line
     assert '"Authorization: Bearer $ONE_API_KEY"' in line
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "places", "patch"),
+    [
+        (
+            "POST",
+            "/v1/entities",
+            ["body.name", "body.nmae"],
+            [{"op": "move", "from": "/body/nmae", "path": "/body/name"}],
+        ),
+        ("POST", "/v1/entities", ["body.type"], [{"op": "add", "path": "/body/type", "value": "course"}]),
+        ("POST", "/v1/entities", ["body.properties.x"], []),
+        ("POST", "/v1/entities", ["body.colour"], [{"op": "remove", "path": "/body/colour"}]),
+        ("GET", "/v1/entities", ["query.limit"], [{"op": "add", "path": "/query/limit", "value": "50"}]),
+        ("GET", "/v1/entities", ["query.sorte"], [{"op": "move", "from": "/query/sorte", "path": "/query/sort"}]),
+        ("GET", "/v1/entitys", [], [{"op": "replace", "path": "/path", "value": "/v1/entities"}]),
+        ("GET", "/v1/whoami", ["query.colour"], [{"op": "remove", "path": "/query/colour"}]),
+        (
+            "GET",
+            "/v1/entities/THING_01JD8KQ3V5E9RA7T2M4XW6YZ0C",
+            ["path.entityId"],
+            [{"op": "replace", "path": "/path", "value": "/v1/entities/thing_01jd8kq3v5e9ra7t2m4xw6yz0c"}],
+        ),
+        ("GET", "/v1/whoami", ["header.Host"], []),
+    ],
+    ids=["misspelt", "value", "open", "unknown", "query", "query name", "path", "no query", "capitals", "elsewhere"],
+)
+def test_the_places_that_the_log_has_are_mended_in_the_request_one_still_has(
+    method: str, path: str, places: list[str], patch: list[dict[str, Any]]
+) -> None:
+    repair, flaws = mend_logged(DOCUMENT, method, path, places)
+    assert repair is not None and list(repair.patch) == patch
+    assert [flaw.location for flaw in flaws] == places
+    assert not mend_request(DOCUMENT, repair.request).patch

@@ -12,11 +12,13 @@ import pytest
 
 from benchmarks.__main__ import measure, read_arguments, send
 from benchmarks.cases import api_cases, search_requests
+from benchmarks.client import run_client
 from benchmarks.load import Load, is_complete
 from benchmarks.passages import make_documents
 from benchmarks.percentiles import percentile
 from benchmarks.program import RunningProgram, fill, lift_limits, register, running_floor
 from benchmarks.report import Results, describe_conditions, write_results
+from benchmarks.turns import Crowd
 from portal.installation import assemble_installation
 from tests.parts import RunningPortal
 
@@ -67,6 +69,9 @@ def test_a_small_run_measures_every_operation(running_portal: RunningPortal, tmp
     organisation_id, key = register(running_portal.env)
     lift_limits(program, organisation_id)
     cases = api_cases(key, fill(program, organisation_id, 100))
+    turned = run_client("benchmarks.turns", Crowd(dict(program.installation.env), cases[0].requests, 2, 0, 0.5))
+    assert turned["statuses"] == {"200": turned["answers"]}
+    assert turned["turns"] > turned["answers"] and 0 < turned["lengths"]["p50"] <= turned["lengths"]["max"]
     with running_floor() as bare:
         parsed = read_arguments(["--rounds", "1", "--seconds", "2", "--connections", "4"])
         floor, rows = measure(parsed, program, bare, cases)

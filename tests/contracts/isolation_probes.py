@@ -15,6 +15,8 @@ from api.openapi import build_document
 from api.operations import find_operations
 from api.routes import operation_handlers
 from ontology.ids import ALPHABET, encode_id, new_id
+from tests import archives
+from tests.archives import pack
 from tests.contracts.isolation_world import Belongings, World
 from tests.program import Caller, join
 
@@ -53,6 +55,7 @@ class Attempt:
     path: str
     query: dict[str, str]
     body: dict[str, Any] | None
+    archive: bytes | None = None
 
     def with_id(self, slot: Slot, value: str) -> "Attempt":
         if slot.where == "path":
@@ -68,6 +71,8 @@ class Attempt:
         options: dict[str, Any] = {"params": self.query}
         if self.body is not None:
             options["json"] = self.body
+        if self.archive is not None:
+            options |= {"content": self.archive, "headers": archives.TYPE}
         return await caller.call(self.method, self.path, **options)
 
 
@@ -96,7 +101,12 @@ def attempts() -> dict[str, Attempt]:
     """A request for every operation: its documented example, with ids still to be filled in."""
     return {
         about["operationId"]: Attempt(
-            about["operationId"], method, path, _QUERIES.get(about["operationId"], {}), _example_body(about)
+            about["operationId"],
+            method,
+            path,
+            _QUERIES.get(about["operationId"], {}),
+            _example_body(about),
+            pack({"own.md": b"own"}) if archives.TYPE["Content-Type"] in _body_contents(about) else None,
         )
         for method, path, about in operations()
     }
@@ -293,9 +303,9 @@ def _kinds(schema: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _body_fields(about: dict[str, Any]) -> dict[str, Any]:
-    if "requestBody" not in about:
+    if _BODY_TYPE not in _body_contents(about):
         return {}
-    fields = _properties(about["requestBody"]["content"][_BODY_TYPE]["schema"])
+    fields = _properties(_body_contents(about)[_BODY_TYPE]["schema"])
     nested = {name: field["items"] for name, field in fields.items() if "$ref" in field.get("items", {})}
     return fields | {
         f"{name}.{inner}": schema for name, items in nested.items() for inner, schema in _properties(items).items()
@@ -307,6 +317,10 @@ def _properties(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _example_body(about: dict[str, Any]) -> dict[str, Any] | None:
-    if "requestBody" not in about:
+    if _BODY_TYPE not in _body_contents(about):
         return None
-    return deepcopy(about["requestBody"]["content"][_BODY_TYPE]["examples"]["default"]["value"])
+    return deepcopy(_body_contents(about)[_BODY_TYPE]["examples"]["default"]["value"])
+
+
+def _body_contents(about: dict[str, Any]) -> dict[str, Any]:
+    return about.get("requestBody", {}).get("content", {})

@@ -14,8 +14,11 @@ from api.field_descriptions import COMMON_FIELDS, FIELDS
 from api.openapi import list_errors
 from api.operations import Operation, find_operations
 from api.routes import operation_handlers
-from ontology.errors import PortalError
+from ontology.connections import ENDPOINTS as CONNECTION_ENDPOINTS
+from ontology.errors import PortalError, list_error_classes
 from ontology.scopes import Scope
+from ontology.things import ENDPOINTS as THING_ENDPOINTS
+from portal.child_process import PROJECT_DIR
 from tests.contracts.isolation_probes import DOCUMENT, attempts, fill, operations, own_ids, stream_rows
 from tests.contracts.isolation_world import LeakyIndex
 from tests.parts import Parts
@@ -157,6 +160,8 @@ def test_every_example_fits_its_schema(name: str) -> None:
     found = 0
     for place, content in _media(about):
         validator = _validator(content["schema"])
+        if content["schema"].get("format") == "binary":  # bytes, which no JSON can show
+            continue
         assert content["examples"], place
         for example in content["examples"].values():
             errors = [f"{place}: {error.message}" for error in validator.iter_errors(example["value"])]
@@ -293,3 +298,13 @@ def test_the_common_refusals_are_all_documented_classes() -> None:
     for name, operation in OPERATIONS.items():
         for error in list_errors(operation):
             assert issubclass(error, PortalError), name
+
+
+def test_every_operation_that_a_refusal_leads_to_exists() -> None:
+    named = {name for error in list_error_classes() for name in error.leads_to}
+    named |= {name for table in (THING_ENDPOINTS, CONNECTION_ENDPOINTS) for _, name in table.values()}
+    for path in (PROJECT_DIR / "ontology").glob("*.py"):
+        for given in re.findall(r"leads_to=\(([^)]*)\)", path.read_text(encoding="utf-8")):
+            named |= set(re.findall(r'"(\w+)"', given))
+    assert {"putDocument", "restoreEntity", "createApiKey", "createInvitation"} <= named
+    assert named <= set(OPERATIONS)

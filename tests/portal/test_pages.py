@@ -1,5 +1,6 @@
 """What the pages answer, asked without a browser."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from html import unescape
@@ -9,12 +10,16 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from api import late_answers
+from api.headers import Headers
 from knowledge.engine import Engine
 from knowledge.errors import BUILDING_RETRY_SECONDS
 from knowledge.index.edge import EdgeIndex
 from knowledge.server import KnowledgeServer
+from ontology.errors import ServiceUnavailable
 from portal.pages import keys
 from portal.pages.accounts import SIGN_INS_PER_PAIR, SIGN_UPS_OF_TAKEN, SIGN_UPS_PER_ADDRESS
+from portal.refusals import render_refusal
 from tests.browser import PASSWORD
 from tests.parts import Parts
 from tests.portal.conftest import NewReader, Reader
@@ -161,6 +166,59 @@ async def test_keys_of_the_explorer_never_hide_a_persons_own(reader: Reader, mon
     assert page.count("data-key=") == 2
     assert "Revoke First key" in page
     assert "Revoke Explorer" in page
+
+
+async def test_a_bug_is_told_without_detail_and_the_page_can_be_tried_again(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await reader.sign_up()
+
+    async def fail(*_: object) -> None:
+        raise RuntimeError("the secret of the house")
+
+    monkeypatch.setattr(keys, "list_keys", fail)
+    page = await reader.get("/keys?done=revoked")
+    assert page.status_code == 500
+    assert "Something broke on our side" in page.text
+    assert 'href="/keys?done=revoked">Try again</a>' in page.text
+    assert page.headers["x-request-id"] in page.text
+    assert "secret of the house" not in page.text
+
+
+async def test_a_late_page_is_told_as_a_page_and_leads_nowhere_else(
+    reader: Reader, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await reader.sign_up()
+
+    async def wait(*_: object) -> None:
+        await asyncio.sleep(1)
+        raise RuntimeError
+
+    monkeypatch.setattr(keys, "list_keys", wait)
+    monkeypatch.setattr(late_answers, "ANSWER_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(late_answers, "LOOK_SECONDS", 0.05)
+    page = await reader.client.get("/keys", headers={"Accept": "text/html,*/*"})
+    assert (page.status_code, page.headers["content-type"]) == (503, "text/html; charset=utf-8")
+    assert int(page.headers["retry-after"]) > 0
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert 'href="/keys">Try again</a>' in page.text
+    plain = await reader.client.get("/keys")
+    assert plain.headers["content-type"] == "application/problem+json"
+
+
+def test_to_try_again_stays_on_this_site(program: Program) -> None:
+    scope = {"path": "//evil.example", "query_string": b"a=1", "method": "GET", "state": {"request_id": "req_1"}}
+    scope["state"] |= {"headers": Headers([(b"accept", b"text/html")])}
+    page = render_refusal(program.settings, scope, ServiceUnavailable())
+    assert page is not None and b'href="/evil.example?a=1">Try again' in page
+    assert render_refusal(program.settings, scope | {"path": "/v1/entities"}, ServiceUnavailable()) is None
+
+
+async def test_a_filter_without_a_field_is_refused_in_words(reader: Reader) -> None:
+    await reader.sign_up()
+    page = await reader.get("/events?groupId=x")
+    assert page.status_code == 422
+    assert "<code>groupId</code>" in page.text
 
 
 async def test_names_are_shown_as_they_are_and_never_as_markup(reader: Reader) -> None:
