@@ -17,13 +17,13 @@ from knowledge.answerability import Subject
 from knowledge.asking import (
     QUESTION_CHARACTERS_MAX,
     Answer,
-    AnswerPart,
     Found,
     Restart,
     answer,
     find_sources,
     write_text,
 )
+from knowledge.extraction import AnswerPart
 from knowledge.generator import Generator, find_generator
 from knowledge.search_log import SearchLog
 from ontology import own_figures

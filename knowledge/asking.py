@@ -2,12 +2,13 @@
 
 1. ``find_sources``   search, and the decision whether what was found answers (``answerability``); text comes from the
                       database under row-level security, so an answer can only hold what its asker may read
-2. ``answer``         sentences quoted as they stand (``quotes``); or, with a generator, what it writes from those same
-                      passages, as far as its claims hold (``claims``); when it fails, the quotations
+2. ``answer``         sentences quoted as they stand (``quotes``, ``extraction``); or, with a generator, what it writes
+                      from the best passages, as far as its claims hold (``claims``); when it fails, the quotations
 
 The second step needs no transaction, so nothing is held while a model writes.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +22,20 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from knowledge.answerability import Decision, decide
 from knowledge.claims import ApiNames, check_claims
 from knowledge.client import KnowledgeClient
+from knowledge.extraction import (
+    SOURCES_MAX,
+    SOURCES_READ,
+    AnswerPart,
+    Source,
+    choose_parts,
+    compared_sentences,
+)
 from knowledge.generator import Generator, GeneratorFailed
 from knowledge.index.interface import SearchScope
 from knowledge.prompts import NOT_ANSWERED, write_messages
 from knowledge.protocol import SearchRequest
-from knowledge.quotes import Quote, list_quotes, score_sentences
-from knowledge.search import Hit, search
+from knowledge.quotes import Quote, list_quotes
+from knowledge.search import LIMIT_MAX, Hit, search
 from ontology.actors import PLATFORM_ORG_ID, Actor
 from ontology.ids import KnowledgeId
 from ontology.knowledge_items import KnowledgeItem
@@ -35,11 +44,7 @@ from ontology.records import Record
 logger = logging.getLogger(__name__)
 
 QUESTION_CHARACTERS_MAX = 2_000
-SOURCES_MAX, NEAREST_MAX = 5, 5
-# Of the best source so many sentences and its code, of each other one; compared are so many of each.
-SENTENCES_OF_FIRST, SENTENCES_COMPARED = 3, 10
-# A sentence further below the best of its source than this says something else; one below the floor says nothing.
-SPREAD_MAX, SCORE_MIN = 0.15, 0.05
+NEAREST_MAX = 5
 _NOTHING_FOUND = "Nothing here answers that. The pages that come nearest are below."
 _EMPTY = "Nothing here answers that, and nothing comes near it."
 _FELL_BACK = "The generator gave no usable answer; these are quotations instead."
@@ -68,15 +73,6 @@ class NearPage(Record):
     url: str | None = None
 
 
-class AnswerPart(Record):
-    """A piece of an answer: a sentence as it stands in its document, a code block with its language, or Markdown."""
-
-    kind: Literal["sentence", "code", "markdown"]
-    text: str
-    language: str | None = None
-    citations: list[int]
-
-
 class Answer(Record):
     """An answer, or the statement that there is none. `text` holds all parts, with `[1]` for the first citation.
 
@@ -92,15 +88,6 @@ class Answer(Record):
     nearest: list[NearPage]
     request: str | None = None
     note: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A document that may answer, with what may be quoted of it."""
-
-    number: int
-    hit: Hit
-    quotes: tuple[Quote, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +120,11 @@ async def find_sources(
     decision = decide(question, await client.weigh(SearchRequest(question, scope, (), 1)))
     if decision.about is not None:
         return Found(question, actor.org_id, decision, (), ())
-    hits = await search(session, actor, client, question, limit=max(SOURCES_MAX, NEAREST_MAX), group_id=group_id)
+    hits = await search(session, actor, client, question, limit=LIMIT_MAX, group_id=group_id)
     nearest = tuple(_to_page(hit) for hit in hits[:NEAREST_MAX])
     if not (hits and decision.answerable):
         return Found(question, actor.org_id, Decision(False, decision.margin), (), nearest)
-    documents = await _load_texts(session, actor, hits[:SOURCES_MAX])
-    sources = [
-        Source(number, hit, tuple(_list_quotes(documents[hit.document_id], hit)))
-        for number, hit in enumerate((hit for hit in hits[:SOURCES_MAX] if hit.document_id in documents), 1)
-    ]
+    sources = await _read_sources(session, actor, hits)
     return Found(question, actor.org_id, decision, tuple(sources), nearest)
 
 
@@ -159,7 +142,7 @@ async def answer(
     note = None
     if generator is not None:
         try:
-            async for piece in _generate(found, names, generator):
+            async for piece in _generate(replace(found, sources=found.sources[:SOURCES_MAX]), names, generator):
                 yield piece
             return
         except GeneratorFailed as failure:
@@ -184,31 +167,6 @@ def refuse(found: Found) -> Answer:
     return Answer(answered=False, method="extracted", text=text, parts=[], citations=[], nearest=list(found.nearest))
 
 
-def compared_sentences(sources: Sequence[Source]) -> list[str]:
-    """The sentences that are compared with the question, source by source."""
-    return [quote.text for source in sources for quote in _compared(source)]
-
-
-def choose_parts(question: str, sources: Sequence[Source], cosines: Sequence[float]) -> list[AnswerPart]:
-    """The sentences that come nearest, best source first; `cosines` are those of all compared sentences, in order."""
-    parts: list[AnswerPart] = []
-    given: set[str] = set()
-    place = 0
-    for source in sources:
-        compared = _compared(source)
-        own = cosines[place : place + len(compared)]
-        place += len(compared)
-        scores = score_sentences(question, [quote.text for quote in compared], own)
-        # Documents repeat each other; a sentence is said once.
-        scored = [(quote, score) for quote, score in zip(compared, scores, strict=True) if quote.text not in given]
-        chosen = _choose(scored, SENTENCES_OF_FIRST if source is sources[0] else 1)
-        given |= {quote.text for quote in chosen}
-        parts += [AnswerPart(kind="sentence", text=quote.text, citations=[source.number]) for quote in chosen]
-        if source is sources[0] and chosen:
-            parts += _code_beside(source, chosen)
-    return parts
-
-
 def _number_cited(found: Found, parts: Sequence[AnswerPart]) -> tuple[Found, list[AnswerPart]]:
     """Only the sources that are cited, numbered without a gap."""
     cited = sorted({number for part in parts for number in part.citations})
@@ -217,30 +175,6 @@ def _number_cited(found: Found, parts: Sequence[AnswerPart]) -> tuple[Found, lis
     return replace(found, sources=tuple(sources)), [
         part.model_copy(update={"citations": [numbers[number] for number in part.citations]}) for part in parts
     ]
-
-
-def _choose(scored: Sequence[tuple[Quote, float]], most: int) -> list[Quote]:
-    """The best few, in reading order."""
-    if not scored:
-        return []
-    best = max(score for _, score in scored)
-    ranked = sorted(scored, key=lambda entry: entry[1], reverse=True)[:most]
-    chosen = [quote for quote, score in ranked if score >= max(best - SPREAD_MAX, SCORE_MIN)]
-    return sorted(chosen, key=lambda quote: quote.place)
-
-
-def _code_beside(source: Source, chosen: Sequence[Quote]) -> list[AnswerPart]:
-    """The first code of the passage that follows what was chosen."""
-    code = next(
-        (quote for quote in source.quotes if quote.language is not None and quote.place > chosen[0].place), None
-    )
-    if code is None:
-        return []
-    return [AnswerPart(kind="code", text=code.text, language=code.language or "text", citations=[source.number])]
-
-
-def _compared(source: Source) -> list[Quote]:
-    return [quote for quote in source.quotes if quote.language is None][:SENTENCES_COMPARED]
 
 
 async def _generate(found: Found, names: ApiNames, generator: Generator) -> AsyncGenerator[AnswerPart | Answer]:
@@ -326,6 +260,25 @@ def _describe_struck(struck: Sequence[str]) -> str | None:
     if not struck:
         return None
     return f"Struck out, since this API has no such thing: {', '.join(dict.fromkeys(struck))}."[:500]
+
+
+async def _read_sources(session: AsyncSession, actor: Actor, hits: Sequence[Hit]) -> list[Source]:
+    """The best documents of which something may be quoted, read some at a time until there are enough of them.
+
+    So documents that only give orders take nobody's place, however many there are.
+    """
+    sources: list[Source] = []
+    for start in range(0, len(hits), SOURCES_READ):
+        some = hits[start : start + SOURCES_READ]
+        documents = await _load_texts(session, actor, some)
+        for hit in some:
+            if hit.document_id in documents and (quotes := _list_quotes(documents[hit.document_id], hit)):
+                sources.append(Source(len(sources) + 1, hit, tuple(quotes)))
+            # Reading a document takes milliseconds: others have their turn in between.
+            await asyncio.sleep(0)
+        if len(sources) >= SOURCES_MAX:
+            break
+    return sources
 
 
 async def _load_texts(session: AsyncSession, actor: Actor, hits: Sequence[Hit]) -> dict[UUID, KnowledgeItem]:

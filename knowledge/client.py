@@ -58,7 +58,8 @@ class KnowledgeClient:
         """
         found = await self._call("weigh", search_message(request), SEARCH_TIMEOUT_SECONDS)
         examples: dict[str, list[float]] = found["examples"]
-        return Likeness(tuple(found["passages"]), {name: tuple(nearest) for name, nearest in examples.items()})
+        nearest = {name: tuple(cosines) for name, cosines in examples.items()}
+        return Likeness(tuple(found["passages"]), nearest, found["unknown_words"])
 
     async def compare(self, question: str, texts: Sequence[str], owner: UUID) -> list[float]:
         """The cosine of each text to a question, in order; what is kept of the question is the owner's alone."""

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from knowledge.index.interface import Index, IndexIncomplete, Point, document_po
 from knowledge.passage_ranking import rank_passages
 from knowledge.protocol import IndexedDocument, IndexedPassage, RankedDocument, SearchRequest, Stats
 from knowledge.queries import Query, read_query
-from knowledge.ranking import match_meaning, match_words, rank
+from knowledge.ranking import match_meaning, match_words, rank, share_unknown
 
 YIELD_TO_SEARCHES_SECONDS = 0.1
 BACKGROUND_NICENESS = 10
@@ -85,16 +86,20 @@ class Engine:
     def weigh(self, request: SearchRequest) -> Likeness:
         """How near a question is to what its caller may read, and to the examples of every kind of question.
 
+        Its words are looked up in all that the caller may read, also where the request is narrowed to a part.
+
         Raises:
             IndexIncomplete: nobody has said yet that the index is whole.
         """
         self._require_whole()
-        vector = self._embed(read_query(request.query), request.scope.org_id)
+        query = read_query(request.query)
+        vector = self._embed(query, request.scope.org_id)
         near = self._index.search_dense(vector, request.scope, request.kinds, NEAREST)
         examples = {name: _cosines(vectors, vector) for name, vectors in self._embed_examples().items()}
         return Likeness(
             tuple(candidate.score for candidate in near),
             {name: tuple(sorted(cosines, reverse=True)[:NEAREST]) for name, cosines in examples.items()},
+            share_unknown(self._index, query.words, replace(request.scope, within=None, labels=())),
         )
 
     def compare(self, question: str, texts: Sequence[str], owner: UUID) -> list[float]:

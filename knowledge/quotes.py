@@ -24,25 +24,40 @@ NEARNESS_WEIGHT, WORDS_WEIGHT = 0.75, 0.25
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(`A-Z0-9])|\n+")
 _WORD = re.compile(r"[a-z0-9]{2,}")
 _FOREIGN_ADDRESS = re.compile(r"(?:https?:|ftp:|data:|javascript:)?//[^\s]|\bwww\.|javascript:|data:", re.IGNORECASE)
+# Who is spoken to is a program, or what is spoken of are its answers. In words of English: no list is complete, so what
+# is quoted is never acted on either.
+_PROGRAM = r"(?:assistant|language model|chat ?bot|ai model|ai agent|llm|gpt)"
 _TO_A_PROGRAM = re.compile(
-    r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instruction|prompt|rule|above|previous|prior|question)"
+    r"\b(?:ignore|disregard|forget|override|bypass|stop following|do not follow)\b.{0,40}"
+    r"\b(?:instruction|prompt|rule|guideline|above|previous|prior|question)"
     r"|\b(?:system|developer) (?:prompt|message|instruction)"
-    r"|\byou are (?:now |an? )?(?:ai|assistant|chatgpt|language model)"
-    r"|\b(?:assistant|language model|chatbot|ai model)\b.{0,60}"
-    r"\b(?:must|should|always|never|reply|answer|say|output|print)"
+    r"|\bnew (?:instruction|order|task)s?\s*:"
+    r"|\byou are (?:now |an? )?(?:ai|assistant|chatgpt|language model)|\bas an? (?:ai|language model)\b"
+    rf"|\b{_PROGRAM}s?\b.{{0,60}}"
+    r"\b(?:must|should|always|never|reply|answer|say|output|print|pretend|tell|ask|recommend|cite)"
+    rf"|\b(?:dear|hey|hello|note to the|to the|to any) {_PROGRAM}"
     r"|\b(?:answer|reply|respond|output)\b.{0,30}\b(?:only|with exactly|the following|every question|nothing but)"
-    r"|<\|?(?:system|im_start|assistant)|\[/?inst\]|^(?:system|assistant|user)\s*:",
+    r"|\b(?:reply|respond) to (?:all |any |every )?question"
+    r"|\b(?:begin|start|end|finish)\b.{0,20}\b(?:each|every|all|your)\b.{0,10}\b(?:answer|reply|replies|response)"
+    r"|\b(?:do not|don't) (?:answer|reply|respond|quote|cite)\b|\bnever (?:quote|cite)\b"
+    r"|\b(?:say|print|output)\b.{0,40}\binstead\b"
+    r"|\bmust be told\b|\bpretend\b|\byou must (?:act|behave|answer|reply|respond|say|output|print)\b"
+    r"|<\|?(?:system|im_start|im_end|assistant)|\[/?inst\]|^(?:system|assistant|user)\s*:",
     re.IGNORECASE,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """One sentence, or one code block with its language; `place` is its number in the document."""
+    """One sentence, or one code block with its language; `place` is its number in the document.
+
+    `pictured` is what stands in one paragraph with a picture from elsewhere.
+    """
 
     place: int
     text: str
     language: str | None = None
+    pictured: bool = False
 
 
 def list_quotes(source: str, format: str, title: str, passage: str, *, of_platform: bool) -> list[Quote]:
@@ -55,7 +70,7 @@ def list_quotes(source: str, format: str, title: str, passage: str, *, of_platfo
         quote
         for quote in quotes
         if (
-            is_quotable(quote.text)
+            is_quotable(quote.text) and (of_platform or not quote.pictured)
             if quote.language is None
             else of_platform or not _FOREIGN_ADDRESS.search(quote.text)
         )
@@ -67,8 +82,8 @@ def split_sentences(text: str) -> list[str]:
 
 
 def is_quotable(sentence: str) -> bool:
-    """Whether it says something to a reader: no scrap, no address elsewhere, no instruction to a program."""
-    if not SENTENCE_CHARACTERS_MIN <= len(sentence) <= SENTENCE_CHARACTERS_MAX:
+    """Whether it says something to a reader: no scrap, question, address elsewhere or order to a program."""
+    if not SENTENCE_CHARACTERS_MIN <= len(sentence) <= SENTENCE_CHARACTERS_MAX or sentence.endswith("?"):
         return False
     return not (_TO_A_PROGRAM.search(sentence) or _FOREIGN_ADDRESS.search(sentence))
 
@@ -104,19 +119,23 @@ def _parse(source: str, format: str, title: str, of_platform: bool) -> Page | No
         return None
 
 
-def _read_token(tokens: Sequence[Token], position: int, token: Token) -> Iterator[tuple[str, str | None]]:
+def _read_token(tokens: Sequence[Token], position: int, token: Token) -> Iterator[tuple[str, str | None, bool]]:
     if token.type == "inline":
         # A cell of a table or a heading says nothing by itself.
         if position and tokens[position - 1].type not in ("heading_open", "td_open", "th_open"):
+            pictured = any(
+                child.type == "image" and _FOREIGN_ADDRESS.search(str(child.attrs.get("src", "")))
+                for child in token.children or ()
+            )
             for sentence in split_sentences(plain_text(token)):
-                yield sentence, None
+                yield sentence, None, pictured
         return
     fences = code_fences(token)
     if fences:
         curl = [fence for fence in fences if (fence_info(fence).tab or "").lower() == "curl"]
         fence = (curl or fences)[0]
         if fence.content.count("\n") <= CODE_LINES_MAX and not _TO_A_PROGRAM.search(fence.content):
-            yield fence.content.rstrip("\n"), fence_info(fence).language
+            yield fence.content.rstrip("\n"), fence_info(fence).language, False
 
 
 def _squeeze(text: str) -> str:

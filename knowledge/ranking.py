@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from knowledge.index.interface import Candidate, Index
+from knowledge.index.interface import Candidate, Index, SearchScope
+from knowledge.index.sparse import query_words
 from knowledge.protocol import RankedDocument, SearchRequest
 from knowledge.queries import Query
 from knowledge.weights import (
@@ -18,8 +19,10 @@ from knowledge.weights import (
     NORMALISED_DOCUMENTS,
     PASSAGE_WORDS_WEIGHT,
 )
+from knowledge.words import distinct_words
 
 SCORE_DIGITS = 3
+WORDS_LOOKED_UP_MAX = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,13 @@ def match_words(index: Index, query: Query, request: SearchRequest) -> WordMatch
 
 def match_meaning(index: Index, vector: Sequence[float], request: SearchRequest) -> list[Candidate]:
     return index.search_dense(vector, request.scope, request.kinds, CANDIDATE_PASSAGES)
+
+
+def share_unknown(index: Index, words: str, scope: SearchScope) -> float:
+    """How many of the words stand in no document of the scope, between 0 and 1; words that every text has apart."""
+    telling = [word for word in distinct_words(words, WORDS_LOOKED_UP_MAX) if query_words(word) is not None]
+    unknown = [word for word in telling if not index.search_words(word, scope, (), 1, whole_documents=True)]
+    return len(unknown) / len(telling) if telling else 0.0
 
 
 def rank(meaning: Sequence[Candidate], words: WordMatches, limit: int) -> list[RankedDocument]:

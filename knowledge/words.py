@@ -8,6 +8,7 @@ import re
 
 _CAMEL = re.compile(r"\b[a-z0-9]+(?:[A-Z][a-z0-9]*)+\b|\b(?:[A-Z]+[a-z0-9]+){2,}\b")
 _HUMP = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
+_WORD = re.compile(r"\w+")
 _JOINED = re.compile(r"\b[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)+\b")
 # What people say for what operations are called by.
 _VERBS = (
@@ -28,6 +29,11 @@ def split_identifiers(text: str) -> str:
     for name in _JOINED.findall(text):
         extra.append(re.sub(r"[_-]", "", name))
     return f"{text} {' '.join(extra)}" if extra else text
+
+
+def distinct_words(text: str, most: int) -> list[str]:
+    """The first different words of a text and of its identifiers, in lower case."""
+    return list(dict.fromkeys(_WORD.findall(split_identifiers(text).lower())))[:most]
 
 
 def name_words(name: str) -> str:

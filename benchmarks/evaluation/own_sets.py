@@ -4,12 +4,11 @@ They are asked against everything the platform knows: its pages, its error codes
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from api.routes import openapi_document
 from benchmarks.evaluation.judged_sets import MRR, NDCG, JudgedQuery, JudgedSet, to_document
-from knowledge.source_document import SourceDocument
 from knowledge.sources import read_platform
 from ontology.errors import list_error_classes
 
@@ -19,13 +18,12 @@ OWN = Path(__file__).parent / "own"
 _WRITTEN_PAGE = "reference/search-quality"
 
 Row = tuple[str, str]
+Reader = Callable[[str, str, Iterable[Row], tuple[str, ...]], JudgedSet]
 
 
 def read_own_sets() -> list[JudgedSet]:
     """Questions over everything, errors among errors, tasks among endpoints."""
-    platform = read_platform(ROOT / "content/docs", list_error_classes(), openapi_document("http://127.0.0.1:8000"))
-    sources = [source for source in platform if source.external_id != _WRITTEN_PAGE]
-    read = _reader(sources)
+    read = _reader()
     return [
         read("questions", NDCG, _tabbed("questions.tsv"), ()),
         read("errors", MRR, _errors(), ("error",)),
@@ -33,13 +31,26 @@ def read_own_sets() -> list[JudgedSet]:
     ]
 
 
+def read_held_out_questions() -> JudgedSet:
+    """Questions over everything by which nothing was chosen: they are asked, and ranked by nobody."""
+    return _reader()("held-out", NDCG, _tabbed("held_out_questions.tsv"), ())
+
+
 def judged_names() -> set[tuple[str, str]]:
     """Every set and right answer, for the test that says each of them exists."""
-    rows = {"questions": _tabbed("questions.tsv"), "errors": _errors(), "tasks": _tabbed("tasks.tsv")}
+    rows = {
+        "questions": _tabbed("questions.tsv"),
+        "errors": _errors(),
+        "tasks": _tabbed("tasks.tsv"),
+        "held-out": _tabbed("held_out_questions.tsv"),
+    }
     return {(name, answer) for name, own in rows.items() for answers, _ in own for answer in answers.split(",")}
 
 
-def _reader(sources: Sequence[SourceDocument]) -> Callable[[str, str, Iterable[Row], tuple[str, ...]], JudgedSet]:
+def _reader() -> Reader:
+    """Reads sets over everything the platform knows."""
+    platform = read_platform(ROOT / "content/docs", list_error_classes(), openapi_document("http://127.0.0.1:8000"))
+    sources = [source for source in platform if source.external_id != _WRITTEN_PAGE]
     documents = [to_document(source, of_platform=True) for source in sources]
     identities = {document.document_id: str(document.external_id) for document in documents}
 

@@ -12,7 +12,8 @@ from markupsafe import Markup
 from api.asking import begin_answer, find_answer, finish_answer, note_question
 from api.operations import STREAM_HEADERS
 from api.streams import StreamedAnswer
-from knowledge.asking import QUESTION_CHARACTERS_MAX, Answer, AnswerPart, Citation, NearPage, Restart
+from knowledge.asking import QUESTION_CHARACTERS_MAX, Answer, Citation, NearPage, Restart
+from knowledge.extraction import AnswerPart
 from knowledge.generator import find_generator
 from knowledge.markdown import render_strict
 from ontology.actors import anonymous_actor

@@ -9,8 +9,9 @@ from knowledge.answerability import ANSWERABLE_FROM, Likeness, decide, list_exam
 FAR = dict.fromkeys(list_examples(), (0.2, 0.2, 0.2))
 
 
-def near(passage: float = 0.6, **examples: float) -> Likeness:
-    return Likeness((passage,) * 3, FAR | {name: (nearness,) * 3 for name, nearness in examples.items()})
+def near(passage: float = 0.6, unknown_words: float = 0.0, **examples: float) -> Likeness:
+    lists = FAR | {name: (nearness,) * 3 for name, nearness in examples.items()}
+    return Likeness((passage,) * 3, lists, unknown_words)
 
 
 def test_examples_are_questions_of_every_subject_and_none_stands_in_two_lists() -> None:
@@ -24,6 +25,11 @@ def test_a_question_nearer_to_other_subjects_is_refused() -> None:
     assert decide("what is a group", near(0.6, elsewhere=0.4)).answerable
     refused = decide("what is a pod", near(0.6, elsewhere=0.6 - ANSWERABLE_FROM + 0.01))
     assert not refused.answerable and refused.margin < 0
+
+
+def test_a_question_in_words_that_nobody_here_uses_is_refused() -> None:
+    assert decide("what is a group", near(0.6, elsewhere=0.5)).answerable
+    assert not decide("what is a groupoid", near(0.6, 0.5, elsewhere=0.5)).answerable
 
 
 def test_where_nothing_can_be_read_nothing_is_answered() -> None:
