@@ -7,7 +7,7 @@ PACKAGES := ontology knowledge api worker portal
 CODE := $(PACKAGES) tests benchmarks migrations
 EXISTING_CODE = $(wildcard $(CODE))
 
-.PHONY: help install install-test run test check lint fix bench faults limits growth steady fuzz eval migrate migration reindex openapi register shell
+.PHONY: help install install-test run test check lint fix bench faults limits growth steady fuzz isolation eval migrate migration reindex openapi register shell
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ steady: install-test ## ten thousand requests a minute for ten minutes; nothing 
 
 fuzz: install-test ## send tens of thousands of generated requests and judge each answer (ARGS="--cases 5000 --seeds 1" is quicker)
 	@$(PYTHON_IN_VENV) -m benchmarks.fuzz $(ARGS)
+
+isolation: install-test ## attack every row of every stranger through every place with every key; `make test` takes a cover of it
+	@ISOLATION=full $(PYTHON_IN_VENV) -m pytest tests/contracts/test_isolation.py tests/contracts/test_planted_holes.py $(ARGS)
 
 eval: install-test ## measure what search finds; writes the figures and their page (ARGS="dbt-faq own" runs some)
 	@$(PYTHON_IN_VENV) -m benchmarks.evaluation $(ARGS)

@@ -55,7 +55,7 @@ class Caller:
         return self.owner.org_id
 
     async def call(self, method: str, path: str, **options: Any) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {self.key}"} | options.pop("headers", {})
+        headers = ({"Authorization": f"Bearer {self.key}"} if self.key else {}) | options.pop("headers", {})
         return await self.client.request(method, path, headers=headers, **options)
 
     async def get(self, path: str, **options: Any) -> httpx.Response:

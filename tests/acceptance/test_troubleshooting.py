@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from ontology.actors import Actor
-from tests.contracts.isolation_probes import DOCUMENT, Attempt, attempts, fill, operations, own_ids
+from tests.contracts.isolation_requests import DOCUMENT, Attempt, attempts, fill, operations, own_ids
 from tests.parts import RunningPortal
 from tests.program import Caller, eventually
 

@@ -19,7 +19,7 @@ from ontology.ids import decode_id, encode_id, new_id
 from ontology.records import utc_now
 from ontology.request_log import append_entries
 from ontology.scopes import Scope
-from tests.contracts.isolation_probes import stream_rows
+from tests.contracts.isolation_requests import stream_rows
 from tests.logged_calls import drain, logged_call
 from tests.program import Caller, Program, eventually
 

@@ -9,7 +9,7 @@ from knowledge.request_repairs import SentRequest, mend_request, write_curl
 from knowledge.troubleshooting import read_paste
 from ontology.errors import Flaw
 from ontology.records import utc_now
-from tests.contracts.isolation_probes import DOCUMENT
+from tests.contracts.isolation_requests import DOCUMENT
 from tests.logged_calls import drain
 from tests.program import Caller, Program
 

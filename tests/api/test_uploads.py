@@ -28,7 +28,9 @@ TREE = {
 BAD = {"docs/broken.yaml", "docs/latin.txt", "docs/matter.md", "../../etc/passwd.md", "/etc/cron.md"}
 
 
-async def _upload(caller: Caller, data: bytes, headers: dict[str, str] | None = None, **query: str) -> httpx.Response:
+async def _upload(
+    caller: Caller, data: bytes, headers: dict[str, str] | None = None, /, **query: str
+) -> httpx.Response:
     return await caller.call("POST", UPLOADS, content=data, headers=TYPE | (headers or {}), params=query)
 
 

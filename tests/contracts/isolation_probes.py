@@ -1,255 +1,226 @@
-"""What the OpenAPI document lets a stranger try: every place of every operation that takes an id, and every list."""
+"""Every probe of one attacker: each place that takes an id, a text, a cursor or an idempotency key, with a victim's.
 
+Each compares the answer for what is a victim's with the answer for what never existed; they have to be equal, nothing
+of the victim may stand in them, and no row of a victim may have changed. What never existed is asked for once at each
+place. Requests that only read are sent all at once, those that change something place by place.
+"""
+
+import asyncio
+import base64
 import json
-import re
 import secrets
-from collections.abc import Collection, Iterator
-from copy import deepcopy
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import httpx
 
-from api.openapi import build_document
-from api.operations import find_operations
-from api.routes import operation_handlers
-from ontology.ids import ALPHABET, encode_id, new_id
-from tests import archives
-from tests.archives import pack
-from tests.contracts.isolation_world import Belongings, World
-from tests.program import Caller, join
+from tests.contracts.isolation_design import ENDS, choose_ends, choose_ids, choose_victims
+from tests.contracts.isolation_findings import Aim, Findings
+from tests.contracts.isolation_requests import (
+    Attempt,
+    Slot,
+    attempts,
+    fill,
+    filters,
+    lists,
+    never_existed,
+    own_ids,
+    paged,
+    repeatable,
+    slots,
+    stream_rows,
+)
+from tests.contracts.isolation_world import Attacker, Belongings, World
 
-DOCUMENT = build_document(find_operations(operation_handlers), public_url="http://one.test")
-_ID_PATTERN = re.compile(r"^\^\(?([a-z|]+)\)?_")
-_BODY_TYPE = "application/json"
-_LAST = ("deleteDocument", "archiveGroup")
-_LISTING_POSTS = ("searchKnowledge", "askKnowledge", "suggestOperations")
-# What a request needs to be worth sending: a tail that ends.
-_QUERIES = {"tailEvents": {"seconds": "0"}}
-# Of one kind and victim: all but most of the events.
-_IDS_MAX = 5
 # Different in two answers of equal meaning.
 _CHANGING_HEADERS = frozenset({"x-request-id", "ratelimit", "ratelimit-policy", "date", "etag"})
+# Without walls deleting a victim's document hides it from later probes, and archiving a group above the attacker's own
+# ends the attack.
+_LAST = {"deleteDocument": 1, "archiveGroup": 2}
+# What a text that is filtered by may be a part of.
+_FORMS = ("{}", "{}@example.com", "invited-{}@example.com")
+# Answered when somebody else's, or nobody's, is sent.
+_NO_CURSOR = "invalid_cursor"
+
+Own = dict[tuple[str, str], dict[str, str]]
+"""Rows of the attackers' own, by group and operation; no probe that is refused uses them up."""
 
 
 @dataclass(frozen=True)
-class Slot:
-    """A place that takes an id of one of `kinds`."""
+class _Attack:
+    """One attacker at work."""
 
-    operation: str
-    where: str
-    name: str
-    kinds: tuple[str, ...]
+    world: World
+    attacker: Attacker
+    own: Own
+    findings: Findings
+    tail: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def __str__(self) -> str:
-        return f"{self.operation} {self.where}.{self.name}"
+    async def prepare(self, operation: str) -> None:
+        """Have what the operation may do its work on."""
+        key = (self.attacker.group_id, operation)
+        if key not in self.own:
+            owner = replace(self.world.root_key, client=self.attacker.caller.client)
+            self.own[key] = await own_ids(owner, self.attacker.group_id, operation)
 
+    def ready(self, attempt: Attempt, slot: Slot | None = None) -> Attempt:
+        """With ids of the attacker's own in every place but one."""
+        return fill(attempt, self.own[self.attacker.group_id, attempt.operation], slot)
 
-@dataclass(frozen=True)
-class Attempt:
-    """One request, before it is sent."""
+    async def ask(self, attempt: Attempt) -> httpx.Response:
+        """Tails one after the other, since an organisation may have but a few at once."""
+        async with self.tail if attempt.operation == "tailEvents" else nullcontext():
+            return await attempt.send(self.attacker.caller)
 
-    operation: str
-    method: str
-    path: str
-    query: dict[str, str]
-    body: dict[str, Any] | None
-    archive: bytes | None = None
-
-    def with_id(self, slot: Slot, value: str) -> "Attempt":
-        if slot.where == "path":
-            return replace(self, path=self.path.replace(f"{{{slot.name}}}", value))
-        if slot.where == "query":
-            return replace(self, query=self.query | {slot.name: value})
-        body = deepcopy(self.body or {})
-        name, _, field = slot.name.rpartition(".")
-        (body[name][0] if name else body)[field] = value
-        return replace(self, body=body)
-
-    async def send(self, caller: Caller) -> httpx.Response:
-        options: dict[str, Any] = {"params": self.query}
-        if self.body is not None:
-            options["json"] = self.body
-        if self.archive is not None:
-            options |= {"content": self.archive, "headers": archives.TYPE}
-        return await caller.call(self.method, self.path, **options)
+    def judge_twin(self, place: str, operation: str, twin: httpx.Response, *, is_nothing: bool) -> None:
+        """What is sent for nobody's has to be answered so, or refused if that is what the attacker has coming."""
+        refused = _code(twin) == self.attacker.refusal
+        if refused != (operation in self.attacker.refused) or not (refused or is_nothing):
+            self.findings.complain(place, f"{twin.status_code} {twin.text}")
 
 
-def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Method, path and description of every operation."""
-    for path, methods in DOCUMENT["paths"].items():
-        for method, about in methods.items():
-            yield method.upper(), path, about
+async def attack(world: World, attacker: Attacker, own: Own, aim: Aim) -> Findings:
+    """Send every probe that is aimed at."""
+    attacker = replace(attacker, victims=aim.choose(attacker.victims), within=aim.choose(attacker.within))
+    attacked = [*attacker.victims, *attacker.within]
+    running = _Attack(world, attacker, own, Findings(attacker.name))
+    before = world.snapshot(attacked)
+    await _send_all(running, aim)
+    after = world.snapshot(attacked)
+    changed = [f"rows of a victim in {table} have changed" for table, rows in before.items() if rows != after[table]]
+    running.findings.told["the database"] = changed
+    return running.findings
 
 
-@cache
-def slots() -> tuple[Slot, ...]:
-    """Every place of the API that takes an id."""
-    found: list[Slot] = []
-    for _, _, about in operations():
-        for parameter in about.get("parameters", []):
-            if kinds := _kinds(parameter["schema"]):
-                found.append(Slot(about["operationId"], parameter["in"], parameter["name"], kinds))
-        for name, schema in _body_fields(about).items():
-            if kinds := _kinds(schema):
-                found.append(Slot(about["operationId"], "body", name, kinds))
-    return tuple(found)
+async def _send_all(running: _Attack, aim: Aim) -> None:
+    places = [(turn, slot) for turn, slot in enumerate(slots()) if aim.takes(slot.operation, slot.where)]
+    pages = [(turn, attempt) for turn, attempt in enumerate(paged()) if aim.takes(attempt.operation, "cursor")]
+    needed = {slot.operation for _, slot in places} | {attempt.operation for _, attempt in pages}
+    await together(running.prepare(operation) for operation in needed)
+    reading = [_probe_slot(running, slot, turn) for turn, slot in places if _only_reads(slot)]
+    reading += [_probe_list(running, attempt) for attempt in lists() if aim.takes(attempt.operation, "list")]
+    for turn, (attempt, name) in enumerate(filters()):
+        if aim.takes(attempt.operation, "filter"):
+            reading.append(_probe_filter(running, attempt, name, turn))
+    await together([*reading, *(_probe_cursor(running, attempt, turn) for turn, attempt in pages)])
+    again = [(turn, attempt.operation) for turn, attempt in enumerate(repeatable())]
+    again = [each for each in again if aim.takes(each[1], "idempotency key")]
+    for end in ENDS:
+        if not running.attacker.is_barred:
+            running.world.forget_answers(running.attacker.caller)
+        await together(_probe_idempotency_key(running, operation, turn, end) for turn, operation in again)
+    changing = [(turn, slot) for turn, slot in places if not _only_reads(slot)]
+    for turn, slot in sorted(changing, key=lambda each: _LAST.get(each[1].operation, 0)):
+        await _probe_slot(running, slot, turn)
 
 
-def attempts() -> dict[str, Attempt]:
-    """A request for every operation: its documented example, with ids still to be filled in."""
-    return {
-        about["operationId"]: Attempt(
-            about["operationId"],
-            method,
-            path,
-            _QUERIES.get(about["operationId"], {}),
-            _example_body(about),
-            pack({"own.md": b"own"}) if archives.TYPE["Content-Type"] in _body_contents(about) else None,
-        )
-        for method, path, about in operations()
-    }
+async def together(steps: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Take all steps at once; how many requests that makes is for the door to say."""
+    async with asyncio.TaskGroup() as group:
+        for step in steps:
+            group.create_task(step)
 
 
-def lists() -> list[Attempt]:
-    """Every request that shows rows without being given an id, and every free text it can be filtered by."""
-    found: list[Attempt] = []
-    for method, path, about in operations():
-        if "{" in path or (method != "GET" and about["operationId"] not in _LISTING_POSTS):
-            continue
-        plain = attempts()[about["operationId"]]
-        names = {parameter["name"] for parameter in about.get("parameters", [])}
-        found.append(replace(plain, query=plain.query | ({"limit": "1000"} if "limit" in names else {})))
-        if "includeDeleted" in names:
-            found.append(replace(found[-1], query=found[-1].query | {"includeDeleted": "true"}))
-        if "expand" in names:
-            found.append(replace(found[-1], query=found[-1].query | {"expand": "connections", "totalCount": "true"}))
-        if "q" in names:
-            found.append(replace(plain, query={"q": "canary"}))
-    return found
+def _only_reads(slot: Slot) -> bool:
+    return attempts()[slot.operation].method == "GET"
 
 
-async def own_ids(caller: Caller, group_id: str, operation: str) -> dict[str, str]:
-    """What an operation may do its work on: fresh rows of the caller's own, by name of slot."""
-    names = {slot.name for slot in slots() if slot.operation == operation}
-    first, second = await caller.make_thing(groupId=group_id), await caller.make_thing(groupId=group_id)
-    if operation == "restoreEntity":
-        assert (await caller.delete(f"/v1/entities/{first['_id']}")).status_code == 200
-    ids = dict.fromkeys(("groupId", "parentGroupId"), group_id)
-    if operation in ("moveGroup", "archiveGroup", "restoreGroup"):
-        below = await caller.make("/v1/groups", name="Own", parentGroupId=group_id)
-        ids["groupId"] = below["_id"]
-    if operation == "restoreGroup":
-        assert (await caller.delete(f"/v1/groups/{ids['groupId']}")).status_code == 200
-    ids |= {
-        "fromId": first["_id"],
-        "toId": second["_id"],
-        "endId": first["_id"],
-        "entityId": first["_id"],
-        "startId": first["_id"],
-    }
-    ids |= {"actorId": first["_id"], "targetId": first["_id"], "requestId": never_existed("request")}
-    if "keyId" in names:
-        key = await caller.make("/v1/api-keys", name="Own", preset="read-only", groupId=group_id)
-        ids["keyId"] = key["_id"]
-        if operation == "getApiKeyRotation":
-            await caller.make(f"/v1/api-keys/{key['_id']}/rotation")
-    ids |= {f"events.{name}": ids[name] for name in ("actorId", "targetId", "groupId")}
-    ids["items.groupId"] = group_id
-    if operation == "troubleshoot":
-        calls = await caller.get("/v1/events", params={"type": "api_request_made", "limit": "1"})
-        ids["requestId"] = next((call["requestId"] for call in calls.json()["data"]), ids["requestId"])
-    if "lastEventId" in names:
-        ids["lastEventId"] = (await caller.all_rows("/v1/events", groupId=group_id, limit="1000"))[-1]["_id"]
-    if "applicationId" in names:
-        ids["applicationId"] = (await caller.make("/v1/applications", name="Own", groupId=group_id))["_id"]
-    if "invitationId" in names:
-        address = f"{secrets.token_hex(8)}@example.com"
-        made = await caller.make("/v1/invitations", email=address, role="customer", groupId=group_id)
-        ids["invitationId"] = made["_id"]
-    if "personId" in names:
-        ids["personId"] = await join(caller, role="customer", groupId=group_id)
-    if operation == "reportLeak":
-        leaked = await caller.make("/v1/api-keys", name="Leaked", preset="read-only", groupId=group_id)
-        ids["leakedKey"] = leaked["key"]
-    if "connectionId" in names:
-        ends = {"fromId": first["_id"], "toId": second["_id"]}
-        made = await caller.make("/v1/connections", relationshipType="part_of", groupId=group_id, **ends)
-        ids["connectionId"] = made["_id"]
-    if names & {"documentId", "specificationId"}:
-        made = await caller.make("/v1/knowledge/documents", title="Own", text="own", groupId=group_id)
-        ids |= dict.fromkeys(("documentId", "specificationId"), made["_id"])
-    return ids
+async def _probe_slot(running: _Attack, slot: Slot, turn: int) -> None:
+    attacker, place = running.attacker, str(slot)
+    ready = running.ready(attempts()[slot.operation], slot)
+    running.findings.told.setdefault(place, [])
 
+    async def probe(victim: Belongings, value: str, twin: httpx.Response, nobody: str) -> None:
+        answer = await running.ask(ready.with_id(slot, value))
+        leaks = _compare(answer, value, twin, nobody)
+        leaks += _find_words(answer.text.replace(value, ""), attacker.victims)
+        running.findings.note(place, slot.where, victim.relation, leaks)
 
-def fill(attempt: Attempt, ids: dict[str, str], except_for: Slot | None = None) -> Attempt:
-    """Put own ids wherever the request needs one, but for one slot."""
-    for slot in slots():
-        if slot.operation != attempt.operation or slot == except_for:
-            continue
-        needed = slot.where == "path" or (slot.where == "body" and slot.name in (attempt.body or {}))
-        # A tail that began now would have nothing to tell of anybody.
-        needed = needed or (slot.name == "lastEventId" and except_for is not None)
-        if needed:
-            attempt = attempt.with_id(slot, ids[slot.name])
-    if "leakedKey" in ids:
-        return replace(attempt, body={"key": ids["leakedKey"]})
-    return attempt
-
-
-async def find_leaks(
-    world: World, caller: Caller, victims: list[Belongings], operations: Collection[str] = ()
-) -> dict[str, list[str]]:
-    """Send every probe, or those of some operations; what an answer tells that it must not, by who told it."""
-    leaks: dict[str, list[str]] = {}
-    for attempt in [each for each in lists() if not operations or each.operation in operations]:
-        leaks[f"{attempt.operation} {attempt.query}"] = await _probe_list(caller, attempt, victims)
-    # Without walls deleting a victim's document hides it from later probes, and archiving a group above the attacker's
-    # own ends the attack, so these come last.
-    wanted = [slot for slot in slots() if not operations or slot.operation in operations]
-    for slot in sorted(wanted, key=lambda slot: _LAST.index(slot.operation) if slot.operation in _LAST else -1):
-        ready = fill(
-            attempts()[slot.operation], await own_ids(world.root_key, world.mine.group_id, slot.operation), slot
-        )
-        leaks[str(slot)] = await _probe_slot(caller, ready, slot, victims)
-    return leaks
-
-
-def never_existed(kind: str) -> str:
-    """An id of a kind that no row has."""
-    if kind == "request":
-        return "req_" + "".join(secrets.choice(ALPHABET) for _ in range(24))
-    return encode_id(kind, new_id())
-
-
-async def _probe_slot(caller: Caller, ready: Attempt, slot: Slot, victims: list[Belongings]) -> list[str]:
-    told: list[str] = []
     for kind in slot.kinds:
         nobody = never_existed(kind)
-        twin = await ready.with_id(slot, nobody).send(caller)
-        if not _is_nothing(twin):
-            told.append(f"the probe does not reach the id: {twin.status_code} {twin.text[:200]}")
-        for victim in victims:
-            for value in victim.ids.get(kind, [])[:_IDS_MAX]:
-                answer = await ready.with_id(slot, value).send(caller)
-                if _describe(answer, value) != _describe(twin, nobody):
-                    told.append(f"{victim.relation} {value}: {answer.status_code} instead of {twin.status_code}")
-                told.extend(_find_words(answer.text.replace(value, ""), victims))
-    return told
+        twin = await running.ask(ready.with_id(slot, nobody))
+        running.judge_twin(place, slot.operation, twin, is_nothing=_is_nothing(twin))
+        await together(
+            probe(victim, value, twin, nobody)
+            for more, victim in enumerate(choose_victims(attacker, slot.operation, turn, partial(_has, kind)))
+            for value in choose_ids(attacker, victim, slot, kind, turn + more)
+        )
 
 
-async def _probe_list(caller: Caller, attempt: Attempt, victims: list[Belongings]) -> list[str]:
+def _has(kind: str, victim: Belongings) -> bool:
+    return kind in victim.ids
+
+
+async def _probe_list(running: _Attack, attempt: Attempt) -> None:
+    attacker, place = running.attacker, f"{attempt.operation} {attempt.query}"
     text = ""
     while True:
-        answer = await attempt.send(caller)
-        if answer.status_code != 200:
-            return [f"the probe does not reach the list: {answer.status_code} {answer.text[:200]}"]
+        answer = await running.ask(attempt)
         text += answer.text
+        running.judge_twin(place, attempt.operation, answer, is_nothing=answer.status_code == 200)
         cursor = _read(answer).get("pagination", {}).get("nextCursor")
         if cursor is None:
-            return _find_words(text, victims)
-        attempt = replace(attempt, query=attempt.query | {"cursor": cursor})
+            break
+        attempt = attempt.with_query(cursor=cursor)
+    for victim in attacker.victims:
+        running.findings.note(place, "list", victim.relation, _find_words(text, [victim]))
+
+
+async def _probe_filter(running: _Attack, attempt: Attempt, name: str, turn: int) -> None:
+    """By the texts of a victim: finding none of its rows must look as it does for a text that nobody wrote."""
+    place, nobody = f"{attempt.operation} filter {name}", f"canary{secrets.token_hex(6)}"
+    for form in _FORMS:
+        twin = await running.ask(attempt.with_query(**{name: form.format(nobody)}))
+        running.judge_twin(place, attempt.operation, twin, is_nothing=_is_nothing(twin))
+        for victim in choose_victims(running.attacker, attempt.operation, turn):
+            answer = await running.ask(attempt.with_query(**{name: form.format(victim.canary)}))
+            leaks = _compare(answer, victim.canary, twin, nobody)
+            running.findings.note(place, "filter", victim.relation, leaks)
+
+
+async def _probe_cursor(running: _Attack, attempt: Attempt, turn: int) -> None:
+    attacker, place = running.attacker, f"{attempt.operation} cursor"
+    ready = running.ready(attempt).with_query(limit="1")
+    nobody = base64.urlsafe_b64encode(secrets.token_bytes(28)).decode().rstrip("=")
+    twin = await running.ask(ready.with_query(cursor=nobody))
+    running.judge_twin(place, attempt.operation, twin, is_nothing=_code(twin) == _NO_CURSOR)
+    for victim in choose_victims(attacker, attempt.operation, turn, lambda each: attempt.operation in each.cursors):
+        cursor = victim.cursors[attempt.operation]
+        answer = await running.ask(ready.with_query(cursor=cursor))
+        leaks = _compare(answer, cursor, twin, nobody) + _find_words(answer.text, attacker.victims)
+        running.findings.note(place, "cursor", victim.relation, leaks)
+
+
+async def _probe_idempotency_key(running: _Attack, operation: str, turn: int, end: bytes) -> None:
+    """The victim's request, with `end` behind it, under the key that the victim used."""
+    place = f"{operation} idempotency key"
+    victims = choose_victims(running.attacker, operation, turn, lambda each: operation in each.sent)
+    for more, victim in enumerate(victims):
+        if end in choose_ends(turn + more):
+            attempt, name, first = victim.sent[operation]
+            leaks = await _ask_again(partial(attempt.send, running.attacker.caller, end=end), name, first)
+            running.findings.note(place, "idempotency key", victim.relation, leaks)
+
+
+async def _ask_again(ask: Callable[..., Awaitable[httpx.Response]], name: str, first: bytes) -> list[str]:
+    """A request may change what the next one is answered, so the twin is asked before and, if need be, after."""
+    before = await ask(idempotency_key=secrets.token_hex(16))
+    answer = await ask(idempotency_key=name)
+    if answer.content == first or "idempotent-replayed" in answer.headers:
+        return ["the answer that the victim was given"]
+    if answer.is_success and before.is_success:
+        return []
+    leaks = _compare(answer, name, before, name)
+    return leaks and _compare(answer, name, await ask(idempotency_key=secrets.token_hex(16)), name)
+
+
+def _compare(answer: httpx.Response, probed: str, twin: httpx.Response, nobody: str) -> list[str]:
+    if _describe(answer, probed) == _describe(twin, nobody):
+        return []
+    return [f"{probed}: {answer.status_code} instead of {twin.status_code}, or another answer"]
 
 
 def _is_nothing(twin: httpx.Response) -> bool:
@@ -260,6 +231,10 @@ def _is_nothing(twin: httpx.Response) -> bool:
     return isinstance(data, list) and all(entry.get("status") == 404 for entry in data)
 
 
+def _code(answer: httpx.Response) -> str | None:
+    return None if answer.is_success else answer.json().get("code")
+
+
 def _read(answer: httpx.Response) -> dict[str, Any]:
     """A document; or the rows of an answer that comes in pieces, as a list."""
     if "json" in (media_type := answer.headers["content-type"]) and "ndjson" not in media_type:
@@ -267,60 +242,22 @@ def _read(answer: httpx.Response) -> dict[str, Any]:
     return {"data": stream_rows(answer)}
 
 
-def stream_rows(answer: httpx.Response) -> list[dict[str, Any]]:
-    """The rows of an export or a tail."""
-    lines = (line.removeprefix("data: ") for line in answer.text.splitlines())
-    return [json.loads(line) for line in lines if line.startswith("{")]
-
-
 def _find_words(text: str, victims: list[Belongings]) -> list[str]:
     """Canaries and ids of victims. A group above may be named as a parent: that much its children know."""
     told: list[str] = []
     for victim in victims:
         if victim.canary in text:
-            told.append(f"{victim.relation}: its canary")
+            told.append(f"the canary of {victim.relation}")
         for kind, ids in victim.ids.items():
             if kind == "group" and victim.relation in ("parent", "grandparent"):
                 continue
-            told.extend(f"{victim.relation}: {value}" for value in ids if value in text)
+            told.extend(f"{value} of {victim.relation}" for value in ids if value in text)
     return told
 
 
 def _describe(answer: httpx.Response, probed: str) -> tuple[int, Any, dict[str, str]]:
-    """An answer without what differs between any two: the request's id, and the id that was asked for."""
+    """An answer without what differs between any two: the request's id, and what was asked for."""
     text = json.dumps(_read(answer)).replace(probed, "<probed>")
     content = json.loads(text.replace(answer.headers["x-request-id"], "<request>"))
     headers = {name: value for name, value in answer.headers.items() if name not in _CHANGING_HEADERS}
     return answer.status_code, content, headers
-
-
-def _kinds(schema: dict[str, Any]) -> tuple[str, ...]:
-    options = [schema, *schema.get("anyOf", [])]
-    found = next((match for option in options if (match := _ID_PATTERN.match(option.get("pattern", "")))), None)
-    if found is None:
-        return ()
-    return tuple("request" if kind == "req" else kind for kind in found.group(1).split("|"))
-
-
-def _body_fields(about: dict[str, Any]) -> dict[str, Any]:
-    if _BODY_TYPE not in _body_contents(about):
-        return {}
-    fields = _properties(_body_contents(about)[_BODY_TYPE]["schema"])
-    nested = {name: field["items"] for name, field in fields.items() if "$ref" in field.get("items", {})}
-    return fields | {
-        f"{name}.{inner}": schema for name, items in nested.items() for inner, schema in _properties(items).items()
-    }
-
-
-def _properties(schema: dict[str, Any]) -> dict[str, Any]:
-    return DOCUMENT["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]].get("properties", {})
-
-
-def _example_body(about: dict[str, Any]) -> dict[str, Any] | None:
-    if _BODY_TYPE not in _body_contents(about):
-        return None
-    return deepcopy(_body_contents(about)[_BODY_TYPE]["examples"]["default"]["value"])
-
-
-def _body_contents(about: dict[str, Any]) -> dict[str, Any]:
-    return about.get("requestBody", {}).get("content", {})

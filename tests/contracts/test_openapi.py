@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Iterator
 from copy import deepcopy
+from itertools import combinations
 from typing import Any
 
 import jsonschema_rs
@@ -19,8 +20,8 @@ from ontology.errors import PortalError, list_error_classes
 from ontology.scopes import Scope
 from ontology.things import ENDPOINTS as THING_ENDPOINTS
 from portal.child_process import PROJECT_DIR
-from tests.contracts.isolation_probes import DOCUMENT, attempts, fill, operations, own_ids, stream_rows
-from tests.contracts.isolation_world import LeakyIndex
+from tests.contracts.isolation_ground import LeakyIndex
+from tests.contracts.isolation_requests import DOCUMENT, attempts, fill, operations, own_ids, stream_rows
 from tests.parts import Parts
 from tests.program import Caller, Program, running_program
 
@@ -298,6 +299,16 @@ def test_the_common_refusals_are_all_documented_classes() -> None:
     for name, operation in OPERATIONS.items():
         for error in list_errors(operation):
             assert issubclass(error, PortalError), name
+
+
+def test_no_address_fits_two_paths() -> None:
+    """Where each of two paths has a parameter in the other's fixed part, neither is the more exact one."""
+    paths = [path.split("/") for path in DOCUMENT["paths"]]
+    for one, other in combinations(paths, 2):
+        pairs = [(a, b) for a, b in zip(one, other, strict=False) if a != b and len(one) == len(other)]
+        meets = all(a.startswith("{") or b.startswith("{") for a, b in pairs)
+        sides = {a.startswith("{") for a, b in pairs if a.startswith("{") != b.startswith("{")}
+        assert not (pairs and meets and len(sides) == 2), f"{'/'.join(one)} and {'/'.join(other)}"
 
 
 def test_every_operation_that_a_refusal_leads_to_exists() -> None:

@@ -1,18 +1,15 @@
 """The probes of `test_isolation` find what they are for: each hole below is planted, and has to be found.
 
 A hole in wall one is planted where wall two is gone, since the other wall would hide it, and the reverse; without it
-the same probes find nothing. Victims that were neighbours once, by a move or by being archived, are attacked here too.
+the same probes find nothing. What no wall stops has holes of its own: cursors, idempotency keys, keys that ended.
 """
 
-import base64
 import hmac
-import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -20,10 +17,12 @@ from psycopg import sql
 from sqlalchemy import true
 from sqlmodel import select
 
-from api import operations
+from api import authentication, operations
+from api.authentication import read_bearer
 from ontology import applications, keys, pagination
 from ontology.actors import Actor
 from ontology.connections import Connection
+from ontology.credentials import Credential
 from ontology.events import Event, LoggedRequest
 from ontology.groups import Group
 from ontology.idempotency import find_answer
@@ -32,14 +31,13 @@ from ontology.invitations import Invitation
 from ontology.knowledge_items import KnowledgeItem
 from ontology.people import Person
 from ontology.records import TenantRow
+from ontology.search_log import LoggedSearch
 from ontology.things import Thing
 from ontology.usage import UsageDay
-from portal import app
-from tests.contracts.isolation_probes import find_leaks
-from tests.contracts.isolation_probes import operations as documented_operations
-from tests.contracts.isolation_world import Belongings, LeakyIndex, World, add_lost_victims, build_world
-from tests.parts import Parts
-from tests.program import Caller, Program, eventually, running_program
+from tests.contracts.isolation_findings import Aim, Findings
+from tests.contracts.isolation_ground import Ground, Original
+from tests.contracts.isolation_requests import paged, repeatable
+from tests.program import Program
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -79,6 +77,7 @@ WALL_ONE: dict[str, tuple[Plant, set[str]]] = {
     "people": (_drop_reach(Person), {"getPerson", "listPeople"}),
     "invitations": (_drop_reach(Invitation), {"listInvitations"}),
     "knowledge items": (_drop_reach(KnowledgeItem), {"getDocument", "listDocuments", "searchKnowledge"}),
+    "searches": (_drop_reach(LoggedSearch), {"listSearches", "listSearchTerms"}),
     "API keys": (_forget_it_in(keys), {"getApiKey", "listApiKeys"}),
     "applications": (_forget_it_in(applications), {"getApplication", "listApplications"}),
 }
@@ -93,55 +92,11 @@ WALL_TWO: dict[str, tuple[type[TenantRow], set[str]]] = {
     "people": (Person, {"getPerson", "listPeople"}),
     "invitations": (Invitation, {"listInvitations"}),
     "knowledge_items": (KnowledgeItem, {"getDocument", "listDocuments", "searchKnowledge"}),
+    "search_log": (LoggedSearch, {"listSearches", "listSearchTerms"}),
 }
 
 
-@dataclass(frozen=True)
-class Ground:
-    """One world behind two doors: the program as it is, and one on which only wall one stands."""
-
-    world: World
-    lost: list[Belongings]
-    whole: Program
-    wall_one_only: Program
-    superuser_url: str
-
-    def attacker(self, program: Program) -> Caller:
-        return replace(self.world.mine_key, client=program.client)
-
-    async def attack(
-        self, program: Program, operations: set[str], victims: list[Belongings] | None = None
-    ) -> dict[str, list[str]]:
-        """What these operations tell, by name of the operation."""
-        world = replace(self.world, root_key=replace(self.world.root_key, client=program.client))
-        some = victims or [each for each in self.world.victims if each.relation in ("foreign branch", "sibling")]
-        found = await find_leaks(world, self.attacker(program), some, operations)
-        told: dict[str, list[str]] = {}
-        for place, leaks in found.items():
-            told.setdefault(place.partition(" ")[0], []).extend(leaks)
-        assert told.keys() >= operations
-        return {operation: leaks for operation, leaks in told.items() if leaks}
-
-
-@pytest.fixture(scope="module")
-async def ground(parts: Parts, module_database: str) -> AsyncIterator[Ground]:
-    superuser_url = parts.superuser_url(module_database)
-    settings = parts.settings(module_database, parts.postgres.data_dir)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(app, "KnowledgeClient", lambda _: LeakyIndex(superuser_url))
-        async with (
-            running_program(settings) as whole,
-            running_program(replace(settings, database_url=superuser_url)) as wall_one_only,
-        ):
-            world = await build_world(whole, superuser_url)
-            lost = await add_lost_victims(whole, world)
-            for program in (whole, wall_one_only):
-                await eventually(lambda program=program: _takes_the_short_way(program))
-            yield Ground(world, lost, whole, wall_one_only, superuser_url)
-
-
-async def _takes_the_short_way(program: Program) -> bool:
-    return program.litestar.state.services.hot.is_ready
+STRANGERS = {"foreign branch", "sibling"}
 
 
 @pytest.fixture
@@ -153,9 +108,16 @@ def patch() -> Iterator[pytest.MonkeyPatch]:
 @pytest.mark.parametrize("resource", WALL_ONE)
 async def test_a_rule_that_forgets_wall_one_is_found(ground: Ground, patch: pytest.MonkeyPatch, resource: str) -> None:
     plant, operations = WALL_ONE[resource]
-    assert await ground.attack(ground.wall_one_only, operations) == {}
+    assert await _told(ground, ground.wall_one_only, operations) == set()
     plant(patch)
-    assert (await ground.attack(ground.wall_one_only, operations)).keys() == operations
+    assert await _told(ground, ground.wall_one_only, operations) == operations
+
+
+async def _told(ground: Ground, program: Program, operations: set[str]) -> set[str]:
+    """Which of these operations tell an attacker anything of strangers."""
+    findings = await ground.attack(program, "admin", Aim(operations, STRANGERS))
+    assert {place.partition(" ")[0] for place in findings.told} >= operations
+    return findings.operations
 
 
 @pytest.mark.parametrize("table", WALL_TWO)
@@ -163,15 +125,15 @@ async def test_a_table_without_wall_two_is_found(ground: Ground, patch: pytest.M
     """With wall one forgotten in the rules of that table, so that nothing else hides it."""
     model, operations = WALL_TWO[table]
     _drop_reach(model)(patch)
-    assert await ground.attack(ground.whole, operations) == {}
+    assert await _told(ground, ground.whole, operations) == set()
     with ExitStack() as stack:
         _alter(ground, table, sql.SQL("DISABLE ROW LEVEL SECURITY"))
         stack.callback(_alter, ground, table, sql.SQL("ENABLE ROW LEVEL SECURITY"))
-        assert (await ground.attack(ground.whole, operations)).keys() == operations
+        assert await _told(ground, ground.whole, operations) == operations
 
 
 def _alter(ground: Ground, table: str, what: sql.SQL) -> None:
-    with psycopg.connect(ground.superuser_url, autocommit=True) as connection:
+    with psycopg.connect(ground.world.superuser_url, autocommit=True) as connection:
         connection.execute(sql.SQL("ALTER TABLE {} {}").format(sql.Identifier(table), what))
 
 
@@ -179,109 +141,102 @@ async def test_usage_counted_over_a_wall_is_found(ground: Ground, patch: pytest.
     """Counts name nobody, but those by key name keys: wall one forgotten where wall two is gone, and the reverse."""
     assert await _told_by_usage(ground, ground.wall_one_only) == set()
     _drop_reach(UsageDay)(patch)
-    strangers = {"foreign branch", "sibling"}
-    assert await _told_by_usage(ground, ground.wall_one_only) >= strangers
+    assert await _told_by_usage(ground, ground.wall_one_only) >= STRANGERS
     assert await _told_by_usage(ground, ground.whole) == set()
     with ExitStack() as stack:
         _alter(ground, "usage_days", sql.SQL("DISABLE ROW LEVEL SECURITY"))
         stack.callback(_alter, ground, "usage_days", sql.SQL("ENABLE ROW LEVEL SECURITY"))
-        assert await _told_by_usage(ground, ground.whole) >= strangers
+        assert await _told_by_usage(ground, ground.whole) >= STRANGERS
 
 
 async def _told_by_usage(ground: Ground, program: Program) -> set[str]:
     """The victims whose keys the attacker is told of."""
-    answer = await ground.attacker(program).get("/v1/usage", params={"by": "key"})
+    attacker = ground.world.attacker("admin", program.client)
+    answer = await attacker.caller.get("/v1/usage", params={"by": "key"})
     assert answer.status_code == 200, answer.text
-    return {victim.relation for victim in ground.world.victims if any(id in answer.text for id in victim.ids["thing"])}
+    return {victim.relation for victim in attacker.victims if any(id in answer.text for id in victim.ids["thing"])}
 
 
 async def test_a_cursor_accepted_unsigned_is_found(ground: Ground, patch: pytest.MonkeyPatch) -> None:
-    """A stranger's cursor is refused as one that never existed is, by every list."""
-    cursors = {path: await _cursor_of(ground.world.stranger_key, path) for path in _lists_with_cursor()}
-    attacker = ground.attacker(ground.whole)
-    assert {path for path, cursor in cursors.items() if cursor} >= {"/v1/entities", "/v1/events", "/v1/groups"}
-    assert await _accepted(attacker, cursors) == set()
-    unsigned = SimpleNamespace(digest=hmac.digest, compare_digest=lambda *_: True)
-    patch.setattr(pagination, "hmac", unsigned)
-    assert await _accepted(attacker, cursors) == {path for path, cursor in cursors.items() if cursor}
+    """By every list that goes on from one, and from whomever it was taken."""
+    lists = {attempt.operation for attempt in paged()}
+    before = await ground.attack(ground.whole, "admin", Aim(lists, where={"cursor"}))
+    assert before.leaks == []
+    patch.setattr(pagination, "hmac", SimpleNamespace(digest=hmac.digest, compare_digest=lambda *_: True))
+    after = await ground.attack(ground.whole, "admin", Aim(lists, where={"cursor"}))
+    assert {place for place in after.told if after.told[place]} == {f"{name} cursor" for name in lists}
+    assert {relation for where, relation in +after.found if where == "cursor"} == _relations(ground, "admin")
 
 
-def _lists_with_cursor() -> list[str]:
-    return [
-        path
-        for method, path, about in documented_operations()
-        if method == "GET" and "{" not in path and "cursor" in {each["name"] for each in about.get("parameters", [])}
-    ]
+async def test_an_idempotency_key_shared_with_others_is_found(ground: Ground, patch: pytest.MonkeyPatch) -> None:
+    """By every operation that takes one and keeps its answer, and whoever used it before."""
+    program = ground.wall_one_only
+    # The one is not repeated here; what the other is answered is made anew each time.
+    repeated = {attempt.operation for attempt in repeatable()} - {"reportLeak", "askKnowledge"}
+    assert await _replayed(ground, program, repeated) == (set(), set())
+    others = list(ground.world.belongings.values())
+
+    async def find_anybodys(session: Any, actor: Actor, *arguments: Any, **more: Any) -> Any:
+        for other in others:
+            theirs = replace(actor, org_id=other.key.org_id, key_id=decode_id(other.key.key_id)[1])
+            if found := await find_answer(session, theirs, *arguments, **more):
+                return found
+        return await find_answer(session, actor, *arguments, **more)
+
+    patch.setattr(operations, "find_answer", find_anybodys)
+    assert await _replayed(ground, program, repeated) == (repeated, _relations(ground, "admin"))
 
 
-async def _cursor_of(caller: Caller, path: str) -> str | None:
-    page = await caller.get(path, params={"limit": "1"})
-    assert page.status_code == 200, page.text
-    return page.json()["pagination"]["nextCursor"]
+async def _replayed(ground: Ground, program: Program, repeated: set[str]) -> tuple[set[str], set[str]]:
+    """The operations that gave away an answer kept for somebody else, and whose."""
+    findings = await ground.attack(program, "admin", Aim(repeated, where={"idempotency key"}))
+    told = {name for name in repeated if findings.told[f"{name} idempotency key"]}
+    return told, {relation for where, relation in +findings.found if where == "idempotency key"}
 
 
-async def _accepted(attacker: Caller, cursors: dict[str, str | None]) -> set[str]:
-    """The lists that answer a stranger's cursor otherwise than with the refusal of one that nobody was ever given."""
-    found: set[str] = set()
-    for path, cursor in cursors.items():
-        if cursor is not None:
-            made_up = base64.urlsafe_b64encode(secrets.token_bytes(28)).decode().rstrip("=")
-            refusals = [await _ask_after(attacker, path, each) for each in (cursor, made_up)]
-            if refusals[0] != refusals[1] or refusals[0][:2] != (400, "invalid_cursor"):
-                found.add(path)
-    return found
+def _relations(ground: Ground, attacker: str) -> set[str]:
+    return {victim.relation for victim in ground.attacker(attacker).victims}
 
 
-async def _ask_after(attacker: Caller, path: str, cursor: str) -> tuple[int, Any, Any]:
-    answer = await attacker.get(path, params={"limit": "1", "cursor": cursor})
-    return answer.status_code, answer.json().get("code"), answer.json().get("errors")
+# Any read will do.
+READS = {"getEntity", "listEntities", "listEvents"}
 
 
-async def test_an_idempotency_key_shared_between_organisations_is_found(
-    ground: Ground, patch: pytest.MonkeyPatch
+# The group that each key shows when its end is forgotten: it lay within its reach.
+@pytest.mark.parametrize(("attacker", "victim"), [("expired", "sibling"), ("revoked", "sibling"), ("archived",) * 2])
+async def test_a_key_that_lives_on_after_its_end_is_found(
+    ground: Ground, patch: pytest.MonkeyPatch, attacker: str, victim: str
 ) -> None:
-    """A key that a stranger, or another key of one's own organisation, has used is as good as new."""
-    program, stranger = ground.wall_one_only, ground.world.stranger_key
-    others = [stranger, ground.world.root_key]
-    assert [await _is_shared(ground.attacker(program), other) for other in others] == [False, False]
+    aim = Aim(READS, {victim})
+    assert (await ground.attack(ground.whole, attacker, aim)).leaks == []
 
-    async def find_strangers(session: Any, actor: Actor, *arguments: Any, **more: Any) -> Any:
-        key_id = decode_id(stranger.key_id)[1]
-        return await find_answer(session, replace(actor, org_id=stranger.org_id, key_id=key_id), *arguments, **more)
+    def admit_all(self: Credential, _: Any, request_id: str, __: Any) -> Actor:
+        return self.actor.for_request(request_id)
 
-    patch.setattr(operations, "find_answer", find_strangers)
-    assert await _is_shared(ground.attacker(program), stranger)
+    patch.setattr(Credential, "admit", admit_all)
+    assert _showing(await ground.attack(ground.whole, attacker, aim)) == READS
 
 
-async def _is_shared(attacker: Caller, victim: Caller) -> bool:
-    """Whether the attacker is given the victim's answer for sending the same words under the same key."""
-    body, headers = {"type": "course", "name": "Botany"}, {"Idempotency-Key": uuid4().hex}
-    first = await victim.post("/v1/entities", body, headers=headers)
-    again = await attacker.post("/v1/entities", body, headers=headers)
-    assert (first.status_code, again.status_code) == (201, 201), again.text
-    return "idempotent-replayed" in again.headers or first.json()["_id"] == again.json()["_id"]
+def _showing(findings: Findings) -> set[str]:
+    """The operations whose answers show a victim's canary."""
+    return {place.partition(" ")[0] for place, told in findings.told.items() if any("canary" in each for each in told)}
 
 
-READS = {
-    *("getEntity", "listEntities", "listNeighbours", "traverseConnections", "getConnection", "listConnections"),
-    *("getGroup", "listGroups", "listGroupChildren", "getGroupPath", "getPerson", "listPeople", "listInvitations"),
-    *("listEvents", "getDocument", "listDocuments", "searchKnowledge", "getApiKey", "listApiKeys", "getApplication"),
-}
+async def test_a_door_that_takes_nobody_for_somebody_is_found(ground: Ground, patch: pytest.MonkeyPatch) -> None:
+    aim = Aim(READS, {"sibling"})
+    assert (await ground.attack(ground.whole, "anonymous", aim)).leaks == []
+    somebody = f"Bearer {ground.world.root_key.key}"
+    patch.setattr(authentication, "read_bearer", lambda header: read_bearer(header or somebody))
+    assert _showing(await ground.attack(ground.whole, "anonymous", aim)) == READS
 
 
-async def test_who_was_a_neighbour_once_is_a_stranger_now(ground: Ground) -> None:
-    """A group that was moved away from below the attacker's, and one that was archived: every read, behind both walls
-    and behind wall one alone."""
-    assert {victim.relation for victim in ground.lost} == {"moved", "archived"}
-    for program in (ground.whole, ground.wall_one_only):
-        assert await ground.attack(program, READS, ground.lost) == {}
-
-
-async def test_who_was_a_neighbour_once_is_a_stranger_behind_wall_two(
-    ground: Ground, patch: pytest.MonkeyPatch
-) -> None:
-    patch.setattr(TenantRow, "reach", classmethod(lambda cls, actor: true()))
-    patch.setattr(KnowledgeItem, "visible_to", classmethod(lambda cls, actor: select(cls)))
-    assert await ground.attack(ground.whole, READS, ground.lost) == {}
-    found = await ground.attack(ground.wall_one_only, READS, ground.lost)
-    assert found.keys() == READS, "without walls every read has to tell something"
+async def test_a_scope_that_nobody_asks_for_is_found(original: Original, patch: pytest.MonkeyPatch) -> None:
+    """A key that may only read changes what is below it; on a world of its own, since it is changed."""
+    aim = Aim({"updateEntity", "deleteConnection", "archiveGroup"}, {"child"})
+    async with original.copy() as ground:
+        assert (await ground.attack(ground.whole, "read-only", aim)).leaks == []
+        patch.setattr(Actor, "require", lambda *_: None)
+        found = await ground.attack(ground.whole, "read-only", aim)
+    assert found.operations >= set(aim.operations)
+    changed = " ".join(found.told["the database"])
+    assert all(f"in {table} " in changed for table in ("things", "connections", "groups"))
