@@ -187,6 +187,14 @@ async def test_questions_about_my_own_are_answered_from_my_own(knowing: Knowing,
         assert same.status_code == 200, same.text
 
 
+async def test_a_sub_group_is_told_of_its_own_alone(knowing: Knowing, asker: Caller) -> None:
+    branch = await asker.make("/v1/groups", name="Branch")
+    inside = await knowing.program.issue(asker, group_id=branch["_id"])
+    question = "which of our keys were never used"
+    assert "You have 1 key" in (await ask(inside, question))["text"]
+    assert "You have 2 keys" in (await ask(asker, question))["text"]
+
+
 async def test_my_own_figures_need_the_scope_of_the_call_that_gives_them(knowing: Knowing, asker: Caller) -> None:
     reader = await knowing.program.issue(asker, Scope.KNOWLEDGE_READ)
     for question in ("which keys do I have", "what are my limits", "why are my requests failing", "show my usage"):

@@ -222,7 +222,7 @@ async def test_the_page_shows_what_was_not_found(program: Program, member: tuple
     assert "Nobody has searched" in (await browser.get("/searches")).text
     await browser.get(f"/search?q={KNOWN}")
     await logged(caller, 1)
-    assert "Everything that was looked for" in (await browser.get("/searches")).text
+    assert "Everything had an answer" in (await browser.get("/searches")).text
     assert KNOWN in (await browser.get("/searches?show=all&days=7")).text
     await browser.get(f"/search?q={UNKNOWN} <b>")
     await browser.get(f"/search?q={UNKNOWN}&ask=1")
