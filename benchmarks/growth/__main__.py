@@ -116,9 +116,9 @@ def as_markdown(results: Results) -> str:
         about.in_words(),
         "",
         f"The organisation that asks has {results.own_things} things. In between {others.organisations} others stored "
-        f"{others.things} things, {others.keys} keys and {others.calls} calls in the request log, in "
-        f"{results.storing_seconds:.0f} s. Ratios are of the requests a second, before to after, each as its share of "
-        f"the bare handler's in the same round; at most {RATIO_MAX}.",
+        f"{others.things} things with an event each, {others.keys} keys and {others.calls} calls in the request log, "
+        f"in {results.storing_seconds:.0f} s. Ratios are of the requests a second, before to after, each as its share "
+        f"of the bare handler's in the same round; at most {RATIO_MAX}.",
         "",
         "| | Requests/s before | after | p50 ms before | after | Ratio |",
         "|---|---|---|---|---|---|",

@@ -9,7 +9,7 @@ from benchmarks.program import RunningProgram
 
 @dataclass(frozen=True)
 class Others:
-    """How many there are, and what they store together."""
+    """How many there are, and what they store together; each thing has an event."""
 
     organisations: int
     things: int
@@ -58,6 +58,12 @@ SELECT %(org)s, uuidv7(), %(org)s, (ARRAY['course', 'lesson', 'video', 'podcast'
     (ARRAY['draft', 'active', 'published'])[n %% 3 + 1], now(), now(), CASE WHEN n %% 10 = 7 THEN now() END, 'other'
 FROM generate_series(1, %(things)s) AS n
 """
+_EVENTS = b"""
+INSERT INTO events (org_id, id, group_id, type, actor_id, target_id, timestamp, metadata, request_id)
+SELECT %(org)s, uuidv7(), %(org)s, 'thing_created', 'other', 'thing_' || n, now(), '{"thingType": "course"}',
+    'req_' || n
+FROM generate_series(1, %(things)s) AS n
+"""
 _KEYS = b"""
 WITH made AS (
     INSERT INTO things
@@ -77,4 +83,4 @@ SELECT %(org)s, uuidv7(at - now()), %(org)s, 'api_request_made', 'other', NULL, 
     'req_' || n
 FROM generate_series(1, %(calls)s) AS n, LATERAL (SELECT now() - n * interval '40 days' / %(calls)s AS at) AS moments
 """
-_STATEMENTS = (_GROUP, _CLOSURE, _THINGS, _KEYS, _CALLS)
+_STATEMENTS = (_GROUP, _CLOSURE, _THINGS, _EVENTS, _KEYS, _CALLS)
