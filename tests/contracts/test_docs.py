@@ -142,6 +142,8 @@ def test_the_page_about_scopes_has_every_operation_beside_its_scope() -> None:
         for scope, names in re.findall(r"^\| `(\w+:\w+)` \|(.+)\|$", page.source, re.MULTILINE)
         for name in re.findall(r"\(/reference/(\w+)\)", names)
     }
+    rows = Counter(re.findall(r"^\| `(\w+:\w+)` \|", page.source, re.MULTILINE))
+    assert max(rows.values()) == 1
     document: dict[str, Any] = openapi_document("http://127.0.0.1:8000")
     asked = {
         operation["operationId"]: operation["x-required-scope"]
@@ -151,6 +153,16 @@ def test_the_page_about_scopes_has_every_operation_beside_its_scope() -> None:
     assert told == {name: scope for name, scope in asked.items() if scope is not None}
     (free,) = re.findall(r"^(.+) work with every key\.$", page.source, re.MULTILINE)
     assert set(re.findall(r"\(/reference/(\w+)\)", free)) == {name for name, scope in asked.items() if scope is None}
+
+
+def test_the_page_about_errors_has_every_code_beside_its_status() -> None:
+    (page,) = [page for page in documentation_pages() if page.url == "/docs/reference/error-format"]
+    told = [
+        (code, int(status))
+        for status, codes in re.findall(r"^\| (\d{3}) \| (.+) \|$", page.source, re.MULTILINE)
+        for code in re.findall(r"\(/docs/errors/(\w+)\)", codes)
+    ]
+    assert sorted(told) == sorted((code, error.status) for code, error in _ERRORS.items())
 
 
 @pages
