@@ -210,7 +210,9 @@ async def test_without_the_database_a_known_key_is_still_told_whose_it_is(severe
 async def test_without_the_database_an_unknown_key_is_no_401(severed: tuple[Program, Caller]) -> None:
     """It could not be looked up, so nothing is said of it; one that is none by its form is refused as ever."""
     program, _ = severed
-    problem_of(await send(program, make_secret("abcd").text), 503, "service_unavailable")
+    unknown = await send(program, make_secret("abcd").text)
+    problem_of(unknown, 503, "service_unavailable")
+    assert int(unknown.headers["retry-after"]) >= 1
     problem_of(await send(program, "hello"), 401, "invalid_api_key")
 
 

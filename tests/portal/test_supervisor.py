@@ -58,8 +58,10 @@ def test_killed_part_is_started_again_and_its_rows_are_there(program: RunningPor
     below = killed.children(recursive=True)
     killed.kill()
     wait_for(lambda: _is_gone(killed) and _has_part_beside(program, name, killed))
-    wait_for(lambda: _status(program, "/health/ready") == 200 and _status(program, "/v1/whoami", key) == 200)
+    wait_for(lambda: _status(program, "/health/ready") == 200)
     wait_for(lambda: all(_is_gone(process) for process in below))
+    wait_for(lambda: _status(program, "/v1/whoami", key) == 200)
+    assert _part(program, name).pid != killed.pid
 
 
 def test_killed_web_process_is_replaced(program: RunningPortal) -> None:
@@ -67,6 +69,7 @@ def test_killed_web_process_is_replaced(program: RunningPortal) -> None:
     killed.kill()
     wait_for(lambda: _is_gone(killed) and len(_web_processes(program)) == WEB_PROCESSES)
     wait_for(lambda: _status(program, "/health/ready") == 200)
+    assert killed.pid not in {process.pid for process in _web_processes(program)}
 
 
 def test_web_processes_stay_small_and_load_no_model_runtime(program: RunningPortal) -> None:
