@@ -50,7 +50,8 @@ class LateAnswers:
 
         async def hear() -> Any:
             message = await receive()
-            if not message.get("more_body") and request in self._under_way:
+            is_there = message["type"] == "http.request" and not message["more_body"]
+            if is_there and request in self._under_way:
                 self._under_way[request] = time.monotonic() + ANSWER_SECONDS_MAX
             return message
 

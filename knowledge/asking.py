@@ -120,11 +120,15 @@ async def find_sources(
     decision = decide(question, await client.weigh(SearchRequest(question, scope, (), 1)))
     if decision.about is not None:
         return Found(question, actor.org_id, decision, (), ())
-    hits = await search(session, actor, client, question, limit=LIMIT_MAX, group_id=group_id)
+    hits = await search(session, actor, client, question, limit=SOURCES_READ, group_id=group_id)
     nearest = tuple(_to_page(hit) for hit in hits[:NEAREST_MAX])
     if not (hits and decision.answerable):
         return Found(question, actor.org_id, Decision(False, decision.margin), (), nearest)
     sources = await _read_sources(session, actor, hits)
+    if len(sources) < SOURCES_MAX and len(hits) == SOURCES_READ:
+        # Documents that only give orders take nobody's place, however many there are.
+        further = await search(session, actor, client, question, limit=LIMIT_MAX, group_id=group_id)
+        sources = await _read_sources(session, actor, further)
     return Found(question, actor.org_id, decision, tuple(sources), nearest)
 
 
@@ -263,10 +267,7 @@ def _describe_struck(struck: Sequence[str]) -> str | None:
 
 
 async def _read_sources(session: AsyncSession, actor: Actor, hits: Sequence[Hit]) -> list[Source]:
-    """The best documents of which something may be quoted, read some at a time until there are enough of them.
-
-    So documents that only give orders take nobody's place, however many there are.
-    """
+    """The best documents of which something may be quoted, read some at a time until there are enough of them."""
     sources: list[Source] = []
     for start in range(0, len(hits), SOURCES_READ):
         some = hits[start : start + SOURCES_READ]

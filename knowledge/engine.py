@@ -103,9 +103,13 @@ class Engine:
         )
 
     def compare(self, question: str, texts: Sequence[str], owner: UUID) -> list[float]:
-        """The cosine of each text to a question, in order."""
+        """The cosine of each text to a question, in order.
+
+        They are sentences, as short as questions, and are embedded as those are: faster, and kept for the owner's next
+        question.
+        """
         vector = self._embed(read_query(question), owner)
-        return _cosines(np.asarray(self._embedder.embed_passages(texts, self._let_searches_pass)), vector)
+        return _cosines(np.asarray([self._embedder.embed_query(text, owner) for text in texts]), vector)
 
     def prepare(self) -> None:
         """Do what the first question would otherwise wait for."""

@@ -30,10 +30,9 @@ from portal.sessions import Visitor, read_visitor
 
 ROWS_SHOWN, ROWS_OF_REQUEST = 50, 200
 SPANS = {"1h": timedelta(hours=1), "1d": timedelta(days=1), "7d": timedelta(days=7)}
-FIELDS = ("type", "status", "endpoint", "keyId", "actorId", "targetId", "requestId", "groupId")
-
-# Those that the form has a field for; an address may name the others.
+# Those that the form has a field for; an address may name one more.
 SHOWN_FIELDS = ("type", "status", "endpoint", "keyId", "actorId", "targetId", "requestId")
+FIELDS = (*SHOWN_FIELDS, "groupId")
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,9 +115,6 @@ async def _show(visitor: Visitor, values: dict[str, str], symptom: Symptom) -> R
     except SearchUnavailable:
         page = TroubleshootPage(values, available=False)
         return render("troubleshoot.html", visitor.site, page, status=503, cookies=visitor.cookies)
-    if found.call is not None and symptom.request is None:
-        about = describe_call(found.call)
-        values = values | {"method": about["method"], "path": about["path"]}
     page = TroubleshootPage(values, _view(found, values["text"]))
     return render("troubleshoot.html", visitor.site, page, cookies=visitor.cookies)
 
