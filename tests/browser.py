@@ -66,6 +66,8 @@ class Visit:
         await self.page.get_by_label("Password").fill(PASSWORD)
         await self.page.get_by_role("button", name="Create organisation").click()
         await self.page.locator("[data-new-key]").wait_for()
+        # What is seen stands there before the page's scripts have run: a key pressed now would be nobody's.
+        await self.page.wait_for_load_state()
         return email
 
     async def violations(self, only: str = "") -> list[str]:
