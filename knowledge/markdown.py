@@ -1,27 +1,22 @@
 """Markdown pages: parsed once into a frozen :class:`Page`, from which HTML, samples and passages are made.
 
-Raw HTML in the source is shown as text, never passed on, and images come from this site only, so the same
-functions serve the project's own pages and foreign documents. The web process imports this module: it must
-stay free of the model.
+Raw HTML in the source is text, so the same functions serve the project's own pages and foreign documents. The web
+process imports this module: it must stay free of the model.
 """
 
 import re
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from html import escape
-from itertools import takewhile
-from typing import Any, cast
+from typing import cast
 
 import yaml
 from markdown_it import MarkdownIt
-from markdown_it.renderer import RendererHTML
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
-from markdown_it.utils import OptionsDict
 from mdit_py_plugins.front_matter import front_matter_plugin
 
-from knowledge.code_blocks import CodeSample, FenceInfo, parse_info, render_code_block, render_tab_group
+from knowledge.code_blocks import CodeSample, FenceInfo, parse_info
 
 SOURCE_CHARACTERS_MAX = 500_000
 BRACKETS_PER_PARAGRAPH_MAX = 60
@@ -30,9 +25,6 @@ CALLOUTS = ("note", "tip", "important", "warning", "caution", "danger")
 
 _FRONT_MATTER_CHARACTERS_MAX = 10_000
 _NOT_A_WORD = re.compile(r"[^\w]+")
-_LOCAL = re.compile(r"(?:/(?![/\\])|#)[\w/.#?=&%+-]*$", re.ASCII)
-_CITATION = re.compile(r"\[([0-9]{1,3})\]")
-_EXTERNAL = re.compile(r"^(?:[a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
 
 
 class PageInvalid(ValueError):
@@ -70,7 +62,7 @@ def parse_page(source: str) -> Page:
     Raises:
         PageInvalid: the front matter is not a mapping of the known fields, or the source is too long.
     """
-    tokens = _tokens(source)
+    tokens = read_tokens(source)
     matter: dict[str, object] = {}
     if tokens and tokens[0].type == "front_matter":
         matter = _read_front_matter(tokens.pop(0).content)
@@ -95,59 +87,12 @@ def parse_page(source: str) -> Page:
 
 def parse_foreign(source: str, title: str) -> Page:
     """Parse Markdown that someone else wrote: nothing in it is refused, and front matter says nothing to us."""
-    tokens = _tokens(source)
+    tokens = read_tokens(source)
     if tokens and tokens[0].type == "front_matter":
         del tokens[0]
     if _leading_title(tokens) == title:
         del tokens[:3]
     return Page(title, "", "", 0, "page", (), heading_tree(tokens), tuple(tokens))
-
-
-def render_html(page: Page) -> str:
-    """The page's body as HTML; the title is left to the surrounding template. Safe to insert unescaped."""
-    parser = _parser()
-    return parser.renderer.render(page.tokens, parser.options, {})
-
-
-def render_strict(source: str) -> str:
-    """Markdown that a program wrote: as above, but without headings and images, and links of this site only.
-
-    `[1]` in its text becomes a link to the first source.
-    """
-    tokens = [token for token in _tokens(source) if token.type != "front_matter"]
-    for token in tokens:
-        if token.type in ("heading_open", "heading_close"):
-            token.type, token.tag, token.attrs = token.type.replace("heading", "paragraph"), "p", {}
-        if token.type == "inline":
-            token.children = [kept for child in _only_local(token.children or []) for kept in _mark_citations(child)]
-    parser = _parser()
-    return parser.renderer.render(tokens, parser.options, {})
-
-
-def _only_local(children: Sequence[Token]) -> Iterator[Token]:
-    """The tokens without images, and without links that lead elsewhere; their words stay."""
-    open_links: list[bool] = []
-    for child in children:
-        if child.type == "image":
-            yield Token("text", "", 0, content=child.content)
-        elif child.type == "link_open":
-            open_links.append(bool(_LOCAL.match(str(child.attrGet("href") or ""))))
-            if open_links[-1]:
-                yield child
-        elif child.type != "link_close" or (open_links and open_links.pop()):
-            yield child
-
-
-def _mark_citations(child: Token) -> Iterator[Token]:
-    if child.type != "text":
-        yield child
-        return
-    for place, part in enumerate(_CITATION.split(child.content)):
-        if place % 2:
-            link = f'<a class="answer-mark" href="#ask-source-{part}" aria-label="Source {part}">{part}</a>'
-            yield Token("html_inline", "", 0, content=link)
-        elif part:
-            yield Token("text", "", 0, content=part)
 
 
 def code_samples(page: Page) -> list[CodeSample]:
@@ -207,55 +152,10 @@ def slug(text: str) -> str:
     return _NOT_A_WORD.sub("-", text.lower()).strip("-_") or "section"
 
 
-class _Renderer(RendererHTML):
-    """The site's HTML for what the standard renderer leaves plain."""
-
-    def fence(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]) -> str:
-        return render_code_block(fence_info(tokens[idx]), tokens[idx].content)
-
-    def code_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]) -> str:
-        return render_code_block(FenceInfo(language=""), tokens[idx].content, with_label=False)
-
-    def code_tabs(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]) -> str:
-        blocks = [(fence_info(token), token.content) for token in tokens[idx].children or ()]
-        return render_tab_group(cast("int", tokens[idx].meta["number"]), blocks)
-
-    def heading_close(
-        self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]
-    ) -> str:
-        tag, anchor = tokens[idx].tag, escape(str(tokens[idx - 2].attrGet("id")))
-        link = f'<a class="heading-anchor" href="#{anchor}" aria-label="Link to this section">#</a>'
-        return f" {link}</{tag}>\n"
-
-    def table_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]) -> str:
-        """A region that can be scrolled by keyboard, so it needs a name of its own: its place and its columns."""
-        number = sum(token.type == "table_open" for token in tokens[: idx + 1])
-        head = takewhile(lambda token: token.type != "thead_close", tokens[idx:])
-        columns = ", ".join(plain_text(token) for token in head if token.type == "inline")
-        name = escape(f"Table {number}: {columns}")
-        return f'<div class="table-scroll" role="region" aria-label="{name}" tabindex="0"><table>\n'
-
-    def table_close(
-        self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]
-    ) -> str:
-        return "</table></div>\n"
-
-    def link_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]) -> str:
-        if _EXTERNAL.match(str(tokens[idx].attrGet("href") or "").replace("\\", "/")):
-            tokens[idx].attrSet("rel", "noopener noreferrer nofollow")
-        return self.renderToken(tokens, idx, options, env)
-
-    def image(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]) -> str:
-        """Only images of this site: a remote one would tell a stranger who reads the page."""
-        source = str(tokens[idx].attrGet("src") or "")
-        if not source.startswith("/static/"):
-            return escape(tokens[idx].content)
-        return f'<img src="{escape(source)}" alt="{escape(tokens[idx].content)}" loading="lazy">'
-
-
 @lru_cache(maxsize=1)
-def _parser() -> MarkdownIt:
-    parser = MarkdownIt("js-default", {"html": False, "linkify": False}, renderer_cls=_Renderer)
+def get_parser() -> MarkdownIt:
+    """Markdown as this site reads it: no raw HTML, no addresses made into links."""
+    parser = MarkdownIt("js-default", {"html": False, "linkify": False})
     parser.use(front_matter_plugin)
     parser.core.ruler.before("inline", "bracket_storms", _calm_brackets)
     parser.core.ruler.push("heading_anchors", _mark_headings)
@@ -350,10 +250,15 @@ def _nest(flat: list[Heading]) -> tuple[Heading, ...]:
     return tuple(nested)
 
 
-def _tokens(source: str) -> list[Token]:
+def read_tokens(source: str) -> list[Token]:
+    """What rendering and splitting walk.
+
+    Raises:
+        PageInvalid: it is too long.
+    """
     if len(source) > SOURCE_CHARACTERS_MAX:
         raise PageInvalid(f"a page has at most {SOURCE_CHARACTERS_MAX} characters")
-    return _parser().parse(source.replace("\r\n", "\n"))
+    return get_parser().parse(source.replace("\r\n", "\n"))
 
 
 def _leading_title(tokens: Sequence[Token]) -> str:

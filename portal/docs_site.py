@@ -8,7 +8,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from knowledge.markdown import Page, flat_headings, parse_page, render_html
+from knowledge.markdown import Page, flat_headings, parse_page
+from knowledge.markdown_html import render_html
 
 DOCS_DIR = Path(__file__).parent.parent / "content" / "docs"
 SECTIONS = {

@@ -15,7 +15,7 @@ from api.streams import StreamedAnswer
 from knowledge.asking import QUESTION_CHARACTERS_MAX, Answer, Citation, NearPage, Restart
 from knowledge.extraction import AnswerPart
 from knowledge.generator import find_generator
-from knowledge.markdown import render_strict
+from knowledge.markdown_html import render_strict
 from ontology.actors import anonymous_actor
 from ontology.database import open_transaction
 from ontology.errors import PortalError, SearchUnavailable

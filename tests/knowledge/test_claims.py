@@ -7,7 +7,7 @@ import pytest
 
 from api.routes import api_names
 from knowledge.claims import check_claims
-from knowledge.markdown import render_strict
+from knowledge.markdown_html import render_strict
 from tests.growth import is_linear
 
 

@@ -5,7 +5,8 @@ import time
 import pytest
 
 from knowledge.code_blocks import CodeSample
-from knowledge.markdown import PageInvalid, code_samples, links, parse_foreign, parse_page, render_html
+from knowledge.markdown import PageInvalid, code_samples, links, parse_foreign, parse_page
+from knowledge.markdown_html import render_html
 
 PAGE = """---
 title: Keys
