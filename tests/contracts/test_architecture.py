@@ -10,7 +10,7 @@ import pytest
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
-from api.openapi import list_errors
+from api.openapi_answers import list_errors
 from api.operations import Operation, find_operations
 from api.routes import operation_handlers
 from ontology import migration

@@ -12,7 +12,7 @@ import schemathesis
 from jsonschema_rs import ValidationError
 
 from api.field_descriptions import COMMON_FIELDS, FIELDS
-from api.openapi import list_errors
+from api.openapi_answers import list_errors
 from api.operations import Operation, find_operations
 from api.routes import operation_handlers
 from ontology.connections import ENDPOINTS as CONNECTION_ENDPOINTS
