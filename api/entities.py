@@ -7,7 +7,7 @@ from pydantic import Field, WithJsonSchema, model_validator
 from api import examples
 from api.operations import Call, FastAnswer, FastCall, NoBody, NoQuery, operation
 from api.parameters import DryRunQuery, PageQuery, Query, QueryBoolean, QueryText
-from ontology import hot_things, things
+from ontology import hot_things, thing_lists, things
 from ontology.errors import (
     Conflict,
     FeatureDisabled,
@@ -32,17 +32,9 @@ from ontology.property_filters import (
 )
 from ontology.records import Moment, utc_now
 from ontology.scopes import Scope
-from ontology.things import (
-    SortBy,
-    Status,
-    Thing,
-    ThingCreate,
-    ThingFields,
-    ThingFilter,
-    ThingReplace,
-    ThingUpdate,
-    TypeName,
-)
+from ontology.thing_lists import SortBy, ThingFilter
+from ontology.thing_rows import Status, Thing, ThingFields
+from ontology.things import ThingCreate, ThingReplace, ThingUpdate, TypeName
 from ontology.vocabulary import THING_TYPES
 
 # Query parameters by their whole names, which no fixed list could hold.
@@ -213,7 +205,7 @@ async def list_entities(call: Call[NoBody, EntitiesQuery]) -> Page[Thing] | Page
     types (keys, accounts) are listed only when `type` names one.
     """
     query = call.query
-    found = await things.list_things(
+    found = await thing_lists.list_things(
         call.session,
         call.actor,
         call.page(query),

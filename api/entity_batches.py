@@ -25,7 +25,7 @@ from ontology.errors import (
 from ontology.records import Input
 from ontology.scopes import Scope
 from ontology.thing_batches import ITEMS_MAX, BatchCreate, BatchDelete, BatchUpdate, Change, Outcome, change_things
-from ontology.things import ThingFields
+from ontology.thing_rows import ThingFields
 
 _KINDS = {"create": BatchCreate, "update": BatchUpdate, "delete": BatchDelete}
 

@@ -15,7 +15,7 @@ from ontology.ids import GroupId, ThingId, encode_id
 from ontology.plans import PLAN_LIMITS
 from ontology.records import Moment, to_epoch_ms
 from ontology.scopes import Scope
-from ontology.things import count_things
+from ontology.thing_lists import count_things
 from ontology.vocabulary import (
     CONNECTION_TYPES,
     EVENT_TYPES,

@@ -22,7 +22,7 @@ from ontology.groups import Group
 from ontology.knowledge_items import KnowledgeItem
 from ontology.people import Person
 from ontology.records import Record, to_epoch_ms
-from ontology.things import Thing
+from ontology.thing_rows import Thing
 
 ANY = "*"
 HEADER_LENGTH_MAX = 1_000

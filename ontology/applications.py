@@ -24,7 +24,8 @@ from ontology.ids import GroupId, ThingId, encode_id
 from ontology.keys import end_key
 from ontology.pagination import Page, PageRequest, describe_list, fetch_page
 from ontology.records import Input, Moment, Record, refuse_nulls
-from ontology.things import Status, Thing, add_thing
+from ontology.thing_rows import Status, Thing
+from ontology.things import add_thing
 
 TYPE, ACCOUNT_TYPE = "api_application", "service_account"
 ApplicationName = Annotated[str, PydanticField(min_length=1, max_length=200, pattern=r"\S", examples=["Web shop"])]

@@ -30,7 +30,7 @@ from ontology.merge import merge_patch
 from ontology.pagination import Page, PageRequest, describe_list, fetch_page
 from ontology.people import Person
 from ontology.records import Input, Moment, next_change, utc_now
-from ontology.things import Thing
+from ontology.thing_rows import Thing
 from ontology.vocabulary import ConnectionType, check_properties, get_connection_type
 
 # Groups may stand at an end of these types only.

@@ -20,7 +20,7 @@ from ontology.plans import PLAN_LIMITS, Plan
 from ontology.records import parse_moment
 from ontology.roles import ROLES, Role
 from ontology.scopes import Scope, expand_scopes
-from ontology.things import Status, Thing
+from ontology.thing_rows import Status, Thing
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ from ontology.ids import GroupId, decode_id
 from ontology.knowledge_items import KnowledgeItem
 from ontology.people import Person
 from ontology.records import Input, Moment
-from ontology.things import Thing, TypeName
+from ontology.thing_rows import Thing
+from ontology.things import TypeName
 from ontology.vocabulary import get_event_type
 
 EVENTS_MAX = 1_000

@@ -15,7 +15,7 @@ from ontology.actors import Actor
 from ontology.connection_rows import Connection, ConnectionFields
 from ontology.records import Record
 from ontology.scopes import Scope
-from ontology.things import Thing, ThingFields
+from ontology.thing_rows import Thing, ThingFields
 
 CONNECTIONS_SHOWN = 20
 

@@ -24,7 +24,7 @@ from ontology.ids import decode_id, encode_id
 from ontology.people import Person
 from ontology.records import to_epoch_ms
 from ontology.scopes import Scope
-from ontology.things import Thing
+from ontology.thing_rows import Thing
 from ontology.vocabulary import get_connection_type
 
 DEPTH_MAX, ROWS_MAX = 5, 10_000

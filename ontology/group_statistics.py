@@ -16,7 +16,7 @@ from ontology.ids import GroupId
 from ontology.knowledge_items import KnowledgeItem
 from ontology.people import Person
 from ontology.records import GroupClosure, Record, TenantRow
-from ontology.things import MANAGED_TYPES, Thing
+from ontology.thing_rows import MANAGED_TYPES, Thing
 from ontology.vocabulary import CONNECTION_TYPES
 
 MANAGED_RELATIONS = tuple(name for name, kind in CONNECTION_TYPES.items() if kind.is_managed)

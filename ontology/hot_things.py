@@ -32,7 +32,8 @@ from ontology.ids import encode_id, encode_suffix, new_id
 from ontology.pagination import PageRequest, describe_list, make_cursor, read_cursor
 from ontology.plans import PLAN_LIMITS
 from ontology.records import to_epoch_ms
-from ontology.things import MANAGED_TYPES, Thing, ThingCreate, check_new_thing
+from ontology.thing_rows import MANAGED_TYPES, Thing
+from ontology.things import ThingCreate, check_new_thing
 from ontology.vocabulary import THING_TYPES, get_thing_type
 
 # Each is a prepared statement of its own: Postgres plans a list well only when it knows how far it goes.

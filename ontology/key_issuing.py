@@ -20,7 +20,8 @@ from ontology.key_shapes import ApiKeyCreate, NewApiKey, describe_key
 from ontology.keys import find_key, record_key_event, refuse_wider
 from ontology.records import to_epoch_ms, utc_now
 from ontology.scopes import PRESETS, Preset, Scope, expand_scopes
-from ontology.things import Status, Thing, add_thing
+from ontology.thing_rows import Status, Thing
+from ontology.things import add_thing
 
 EXPLORER_NAME = "Explorer"
 _EXPLORER_LIFE = timedelta(hours=1)

@@ -19,7 +19,7 @@ from ontology.ids import GroupId, ThingId, decode_id
 from ontology.key_bounds import find_end
 from ontology.records import WHOLE, Input, Moment, Record, TenantRow, Timestamp, parse_moment, to_epoch_ms
 from ontology.scopes import Preset, Scope
-from ontology.things import Status, Thing
+from ontology.thing_rows import Status, Thing
 
 ALLOWED_MAX = 50
 

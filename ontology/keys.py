@@ -17,7 +17,7 @@ from ontology.key_shapes import ApiKey, ApiKeyUpdate, KeyUse, describe_key
 from ontology.pagination import Page, PageRequest, describe_list, fetch_page
 from ontology.records import refuse_nulls, to_epoch_ms
 from ontology.scopes import Scope, expand_scopes
-from ontology.things import Status, Thing
+from ontology.thing_rows import Status, Thing
 
 REVOKED = Status.INACTIVE
 

@@ -29,7 +29,8 @@ from ontology.keys import end_key, record_key_event
 from ontology.limits import Limiter
 from ontology.records import Input, Moment, Record, parse_moment, to_epoch_ms
 from ontology.scopes import ALL_SCOPES
-from ontology.things import Status, Thing, add_thing
+from ontology.thing_rows import Status, Thing
+from ontology.things import add_thing
 
 POLICY, SHORTEN = "leakedKeys", "shorten"
 SHORTENED_LIFE = timedelta(hours=24)

@@ -27,7 +27,7 @@ from ontology.keys import REVOKED
 from ontology.people import Person, PersonUpdate, get_person, refuse_wider_role
 from ontology.records import Moment, Record, to_epoch_ms, utc_now
 from ontology.roles import ROLES, Role
-from ontology.things import Status, Thing
+from ontology.thing_rows import Status, Thing
 
 
 class Membership(Record):

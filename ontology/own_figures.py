@@ -21,7 +21,7 @@ from ontology.pagination import LIMIT_MAX, PageRequest
 from ontology.plans import PLAN_LIMITS
 from ontology.records import to_epoch_ms
 from ontology.scopes import Scope
-from ontology.things import count_things
+from ontology.thing_lists import count_things
 
 SPAN = timedelta(days=1)
 EXPIRES_SOON = timedelta(days=30)

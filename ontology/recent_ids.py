@@ -22,7 +22,7 @@ from ontology.pagination import Page, PageRequest
 from ontology.people import list_people
 from ontology.records import Record
 from ontology.scopes import Scope
-from ontology.things import list_things
+from ontology.thing_lists import list_things
 
 Lister = Callable[[AsyncSession, Actor, PageRequest, datetime], Awaitable[Page[Any]]]
 

@@ -23,7 +23,8 @@ from ontology.plans import PLAN_LIMITS, Plan
 from ontology.records import utc_now
 from ontology.roles import Role
 from ontology.scopes import ALL_SCOPES
-from ontology.things import Status, Thing, add_thing
+from ontology.thing_rows import Status, Thing
+from ontology.things import add_thing
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from ontology.keys import (
 )
 from ontology.records import WHOLE, Input, Moment, Record, parse_moment, to_epoch_ms
 from ontology.scopes import Scope, expand_scopes
-from ontology.things import Thing
+from ontology.thing_rows import Thing
 
 GRACE_HOURS_DEFAULT, GRACE_HOURS_MAX = 24, 7 * 24
 

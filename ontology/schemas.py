@@ -12,7 +12,7 @@ from ontology.actors import Actor
 from ontology.connection_rows import Connection
 from ontology.database import run_sql
 from ontology.events import Event
-from ontology.things import Thing
+from ontology.thing_rows import Thing
 from ontology.vocabulary import CONNECTION_TYPES, EVENT_TYPES, THING_TYPES, Properties
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -23,14 +23,14 @@ from ontology.ids import ThingId
 from ontology.plans import PLAN_LIMITS
 from ontology.records import Input
 from ontology.scopes import Scope
+from ontology.thing_lists import count_things
+from ontology.thing_rows import Thing
 from ontology.things import (
-    Thing,
     ThingCreate,
     ThingUpdate,
     apply_delete,
     apply_update,
     build_thing,
-    count_things,
     record_creation,
     record_deletion,
     require_generic,

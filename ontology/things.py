@@ -1,28 +1,11 @@
-"""Things: what exists. One table for all types; the vocabulary says what a type's properties may hold."""
+"""Things: what exists, and the rules by which they are made, changed, deleted and restored."""
 
-import re
-from dataclasses import dataclass, replace
-from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field as PydanticField
-from sqlalchemy import (
-    CheckConstraint,
-    ColumnElement,
-    ForeignKeyConstraint,
-    Index,
-    Text,
-    UniqueConstraint,
-    Uuid,
-    func,
-    literal_column,
-)
-from sqlalchemy import select as select_columns
 from sqlalchemy import text as sql
-from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
-from sqlmodel import Field, col
+from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.actors import Actor
@@ -31,15 +14,14 @@ from ontology.errors import Conflict, Flaw, ManagedType, NotFound, QuotaExceeded
 from ontology.events import record_event
 from ontology.features import require_feature
 from ontology.groups import Group, get_active_group, get_group
-from ontology.ids import GroupId, ThingId, encode_id, new_id
+from ontology.ids import GroupId, encode_id
 from ontology.merge import merge_patch
-from ontology.pagination import Page, PageRequest, Sort, count_rows, describe_list, fetch_page, fetch_sorted_page
 from ontology.plans import PLAN_LIMITS
-from ontology.property_filters import PropertyFilter, match_properties
-from ontology.records import Input, Moment, TenantRow, Timestamp, next_change, refuse_nulls, utc_now
+from ontology.records import Input, next_change, refuse_nulls
+from ontology.thing_lists import count_things
+from ontology.thing_rows import Status, Thing
 from ontology.vocabulary import THING_TYPES, ThingType, check_properties, get_thing_type
 
-MANAGED_TYPES = tuple(name for name, kind in THING_TYPES.items() if kind.is_managed)
 ENDPOINTS = {
     "api_key": ("use /v1/api-keys", "createApiKey"),
     "api_application": ("use /v1/applications", "createApplication"),
@@ -47,81 +29,7 @@ ENDPOINTS = {
     "service_account": ("use /v1/applications, each of which has one", "createApplication"),
     "user": ("use /v1/invitations", "createInvitation"),
 }
-_SEARCH_WORDS_MAX = 8
-_SEARCH = literal_column("things.search", TSVECTOR)
 
-
-class Status(StrEnum):
-    """Where a thing stands."""
-
-    DRAFT = "draft"
-    ACTIVE = "active"
-    INACTIVE = "inactive"
-    PUBLISHED = "published"
-    ARCHIVED = "archived"
-
-
-class ThingFields(TenantRow):
-    """The public form of a thing."""
-
-    id: ThingId = Field(default_factory=new_id, primary_key=True, sa_type=Uuid, serialization_alias="_id")
-    group_id: GroupId = Field(sa_type=Uuid)
-    type: str = Field(sa_type=Text)
-    name: str = Field(sa_type=Text)
-    properties: dict[str, Any] = Field(default_factory=dict, sa_type=JSONB)
-    status: str = Field(default=Status.DRAFT, sa_type=Text)
-    created_at: Moment = Field(default_factory=utc_now, sa_type=Timestamp)
-    updated_at: Moment = Field(default_factory=utc_now, sa_type=Timestamp)
-    deleted_at: Moment | None = Field(default=None, sa_type=Timestamp)
-    created_by: str = Field(sa_type=Text)
-
-    def as_json(self) -> dict[str, Any]:
-        """Without the properties that the vocabulary marks sensitive."""
-        data = super().as_json()
-        hidden = THING_TYPES[self.type].sensitive_names
-        data["properties"] = {k: v for k, v in data["properties"].items() if k not in hidden}
-        return data
-
-
-class SortBy(StrEnum):
-    CREATED_AT = "createdAt"
-    UPDATED_AT = "updatedAt"
-    NAME = "name"
-
-
-@dataclass(frozen=True, slots=True)
-class ThingFilter:
-    """When things were made and changed (from `after` on, before `before`), and what their properties hold."""
-
-    created_after: datetime | None = None
-    created_before: datetime | None = None
-    updated_after: datetime | None = None
-    updated_before: datetime | None = None
-    properties: tuple[PropertyFilter, ...] = ()
-
-
-class Thing(ThingFields, table=True):
-    """Indexed for the list and its filters, always within the organisation.
-
-    The generated column `search` (name and texts, GIN) is the database's own: it is filtered on, never loaded.
-    """
-
-    __tablename__ = "things"  # pyright: ignore[reportAssignmentType]
-    __table_args__ = (
-        UniqueConstraint("org_id", "id"),
-        ForeignKeyConstraint(["org_id", "group_id"], ["groups.org_id", "groups.id"]),
-        CheckConstraint("status IN ('draft', 'active', 'inactive', 'published', 'archived')", name="status"),
-        Index("ix_things_org_id_group_id_id", "org_id", "group_id", "id"),
-        Index("ix_things_org_id_type_id", "org_id", "type", "id"),
-        *(Index(f"ix_things_org_id_{name}_id", "org_id", name, "id") for name in ("created_at", "updated_at", "name")),
-    )
-
-
-_SORT_COLUMNS: dict[SortBy, Any] = {
-    SortBy.CREATED_AT: Thing.created_at,
-    SortBy.UPDATED_AT: Thing.updated_at,
-    SortBy.NAME: Thing.name,
-}
 
 ThingName = Annotated[
     str, PydanticField(min_length=1, max_length=500, pattern=r"\S", examples=["Introduction to Botany"])
@@ -314,86 +222,6 @@ async def restore_thing(session: AsyncSession, actor: Actor, thing_id: UUID) -> 
     thing.status, thing.deleted_at, thing.updated_at = Status.ACTIVE, None, next_change(thing.updated_at)
     _record(session, actor, "thing_updated", thing, action="restored")
     return thing
-
-
-async def list_things(
-    session: AsyncSession,
-    actor: Actor,
-    page: PageRequest,
-    *,
-    type: str | None = None,
-    status: str | None = None,
-    q: str | None = None,
-    group_id: UUID | None = None,
-    include_deleted: bool = False,
-    narrow: ThingFilter = ThingFilter(),
-    sort_by: SortBy | None = None,
-    descending: bool = True,
-    with_total: bool = False,
-) -> Page[Thing]:
-    """Things within reach, newest first unless sorted; those of a managed type only when `type` asks for it.
-
-    `q` finds things that hold every word, or begin of one, in name or texts. `with_total` counts all pages together, no
-    further than `TOTAL_MAX`.
-
-    Raises:
-        NotFound: the group is out of reach. UnknownType: the type.
-    """
-    query = Thing.visible_to(actor).where(*_narrow(narrow))
-    if type:
-        query = query.where(col(Thing.type) == get_thing_type(type, "query.type").name)
-    else:
-        query = query.where(col(Thing.type).not_in(MANAGED_TYPES))
-    if status:
-        query = query.where(col(Thing.status) == status)
-    if group_id:
-        group = await get_group(session, actor, group_id)
-        query = query.where(col(Thing.group_id) == group.id)
-    if not include_deleted:
-        query = query.where(col(Thing.deleted_at).is_(None))
-    if q:
-        query = query.where(_SEARCH.op("@@")(func.to_tsquery("simple", _prefix_query(q))))
-    total = await count_rows(session, query, Thing.id) if with_total else None
-    given: dict[str, Any] = {"type": type, "status": status, "q": q, "group": group_id, "deleted": include_deleted}
-    if narrow != ThingFilter():
-        given["narrow"] = narrow
-    if sort_by is None and descending:
-        found = await fetch_page(session, actor, query, Thing.id, page, describe_list("things", **given))
-        return replace(found, total=total)
-    sort = Sort(_SORT_COLUMNS[sort_by or SortBy.CREATED_AT], descending)
-    purpose = describe_list("things", sort=sort_by, descending=descending, **given)
-    found = await fetch_sorted_page(session, actor, query, Thing.id, sort, page, purpose)
-    return replace(found, total=total)
-
-
-def _narrow(wanted: ThingFilter) -> list[ColumnElement[bool]]:
-    conditions = match_properties(col(Thing.properties), wanted.properties)
-    for column, after, before in (
-        (col(Thing.created_at), wanted.created_after, wanted.created_before),
-        (col(Thing.updated_at), wanted.updated_after, wanted.updated_before),
-    ):
-        if after is not None:
-            conditions.append(column >= after)
-        if before is not None:
-            conditions.append(column < before)
-    return conditions
-
-
-async def count_things(session: AsyncSession, actor: Actor, group_id: UUID | None = None, at_most: int = 10**9) -> int:
-    """Live things within reach that count against a plan (managed types do not), no further than `at_most`."""
-    query = select_columns(col(Thing.id)).where(
-        Thing.reach(actor), col(Thing.deleted_at).is_(None), col(Thing.type).not_in(MANAGED_TYPES)
-    )
-    if group_id:
-        query = query.where(col(Thing.group_id) == group_id)
-    counted = select_columns(func.count()).select_from(query.limit(at_most).subquery())
-    return (await run_sql(session, counted)).scalar_one()
-
-
-def _prefix_query(q: str) -> str:
-    """Each word as a prefix, all required; a query without a word finds nothing."""
-    words = re.findall(r"\w+", q.lower())[:_SEARCH_WORDS_MAX]
-    return " & ".join(f"'{word}':*" for word in words)
 
 
 def _require_live(thing: Thing) -> None:

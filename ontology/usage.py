@@ -41,7 +41,7 @@ from ontology.key_shapes import KeyUse, describe_status
 from ontology.keys import find_key
 from ontology.pagination import Page, PageRequest, describe_list, make_cursor, read_cursor
 from ontology.records import Record, TenantRow
-from ontology.things import Thing
+from ontology.thing_rows import Thing
 
 FIGURES_MAX, KEYS_MAX = 1_000, 10_000
 SPAN_DEFAULT_DAYS, SPAN_DAYS_MAX, WEEK_DAYS = 30, 366, 7

@@ -13,7 +13,7 @@ from ontology.database import open_transaction
 from ontology.ids import encode_id
 from ontology.pagination import PageRequest
 from ontology.property_filters import PropertyFilter
-from ontology.things import SortBy, ThingFilter, list_things
+from ontology.thing_lists import SortBy, ThingFilter, list_things
 from tests.parts import Parts
 from tests.program import Caller, Program
 

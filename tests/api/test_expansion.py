@@ -11,7 +11,7 @@ from ontology.database import open_transaction
 from ontology.expansion import CONNECTIONS_SHOWN, expand_things
 from ontology.pagination import TOTAL_MAX, PageRequest
 from ontology.scopes import Scope
-from ontology.things import list_things
+from ontology.thing_lists import list_things
 from tests.parts import Parts
 from tests.program import Caller, Program
 

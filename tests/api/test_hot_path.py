@@ -21,7 +21,7 @@ from ontology.ids import decode_id, encode_id
 from ontology.plans import Plan
 from ontology.records import utc_now
 from ontology.scopes import Scope
-from ontology.things import Status, Thing
+from ontology.thing_rows import Status, Thing
 from ontology.vocabulary import THING_TYPES
 from tests.parts import Parts
 from tests.program import Caller, Program, eventually, without_request_id

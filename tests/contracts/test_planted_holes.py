@@ -32,7 +32,7 @@ from ontology.knowledge_items import KnowledgeItem
 from ontology.people import Person
 from ontology.records import TenantRow
 from ontology.search_log import LoggedSearch
-from ontology.things import Thing
+from ontology.thing_rows import Thing
 from ontology.usage import UsageDay
 from tests.contracts.isolation_findings import Aim, Findings
 from tests.contracts.isolation_ground import Ground, Original

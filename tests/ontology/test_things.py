@@ -13,7 +13,8 @@ from sqlalchemy import text
 from ontology.database import open_transaction, run_sql
 from ontology.errors import QuotaExceeded
 from ontology.plans import Plan, PlanLimits
-from ontology.things import Thing, ThingCreate, create_thing, merge_patch
+from ontology.thing_rows import Thing
+from ontology.things import ThingCreate, create_thing, merge_patch
 from tests.program import Caller, Program, until_decided
 
 PARALLEL = 50

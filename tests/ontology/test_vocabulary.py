@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ontology.errors import InvalidProperties, UnknownType
-from ontology.things import MANAGED_TYPES
+from ontology.thing_rows import MANAGED_TYPES
 from ontology.vocabulary import (
     CONNECTION_TYPES,
     EVENT_ALIASES,
