@@ -1,6 +1,7 @@
 """`/v1/knowledge/uploads`: a zip of a docs tree, each file of which becomes a document."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
@@ -22,8 +23,8 @@ from ontology.knowledge_items import KnowledgeFields
 from ontology.scopes import Scope
 
 PATH = "/v1/knowledge/uploads"
-# Labels in an address, without what separates them.
-_LABELS = r"^[^,\x00-\x20]{1,100}(,[^,\x00-\x20]{1,100}){0,49}$"
+# Labels in one text, without what separates them.
+LABELS_PATTERN = r"^[^,\x00-\x20]{1,100}(,[^,\x00-\x20]{1,100}){0,49}$"
 
 
 class UploadQuery(DryRunQuery):
@@ -35,7 +36,8 @@ class UploadQuery(DryRunQuery):
         Field(description="Who may find them: their own group, or with `subtree` the groups below too."),
     ] = "group"
     labels: (
-        Annotated[str, Field(max_length=5_000, pattern=_LABELS, description="Labels, separated by commas.")] | None
+        Annotated[str, Field(max_length=5_000, pattern=LABELS_PATTERN, description="Labels, separated by commas.")]
+        | None
     ) = None
 
 
@@ -75,18 +77,24 @@ async def _read_files(
     except UploadInvalid as refusal:
         flaw = Flaw("body", "is not an archive that can be used", "send a zip of Markdown, HTML, text, JSON or YAML")
         raise InvalidDocument(str(refusal), flaws=[flaw]) from None
+    checked = await check_uploaded(services, files, f"POST {PATH}")
+    return [(file.name, outcome) for file, outcome in zip(files, checked, strict=True)]
+
+
+async def check_uploaded(services: Services, files: Sequence[ReadFile], place: str) -> list[DocumentPut | PortalError]:
+    """What each file comes to, by place: its document, fit to be stored, or why there is none.
+
+    A file in which a real key stands is refused and the key ended, as with any other body.
+    """
     checked = await check_files(files)
-    return [
-        (file.name, await _find_key(services, file) or outcome) for file, outcome in zip(files, checked, strict=True)
-    ]
+    return [await _find_key(services, file, place) or outcome for file, outcome in zip(files, checked, strict=True)]
 
 
-async def _find_key(services: Services, file: ReadFile) -> InvalidRequest | None:
-    """The refusal of a file in which a real key stands, which is ended as one in any other body is."""
+async def _find_key(services: Services, file: ReadFile, place: str) -> InvalidRequest | None:
     if file.document is None:
         return None
     try:
-        await refuse_keys_in_body(services, file.document.text.encode(), f"POST {PATH} {file.name[:200]}")
+        await refuse_keys_in_body(services, file.document.text.encode(), f"{place} {file.name[:200]}")
     except InvalidRequest as refusal:
         return refusal
     return None

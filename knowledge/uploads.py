@@ -5,10 +5,12 @@ and reading stops when the whole goes past its own. Archives within archives are
 """
 
 import io
+import json
 import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, cast
@@ -38,6 +40,8 @@ FORMATS = {
     ".yml": "openapi",
 }
 _HEADING = re.compile(r"^#\s+(.{1,500})$", re.MULTILINE)
+# Possessive, so that no number of spaces is tried twice.
+_YAML_TITLE = re.compile(r"^info:[^\S\n]*+\n(?:[^\S\n]++.*+\n){0,50}?[^\S\n]++title:[^\S\n]++(.{1,500})$", re.MULTILINE)
 _FRONT_MATTER = re.compile(r"\A---\r?\n(.{0,10000}?)\r?\n---\r?(?:\n|\Z)", re.DOTALL)
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -192,7 +196,20 @@ def _find_title(name: str, text: str, format: str) -> str:
         found = heading[1].strip().rstrip("#").strip()
     elif format == "html":
         found = read_html_title(text)
+    elif format == "openapi":
+        found = _find_api_title(text)
     return found or PurePosixPath(name).stem[:500]
+
+
+def _find_api_title(text: str) -> str:
+    """What an OpenAPI document is called (`info.title`); YAML is read no further than that: it is slow."""
+    title: object = None
+    with suppress(yaml.YAMLError, ValueError, LookupError, TypeError, RecursionError):
+        if text.lstrip().startswith("{"):
+            title = json.loads(text)["info"]["title"]
+        elif found := _YAML_TITLE.search(text):
+            title = yaml.load(found[1], Loader=yaml.CSafeLoader)
+    return title.strip()[:500] if isinstance(title, str) else ""
 
 
 def _read_front_matter(text: str) -> dict[str, Any]:

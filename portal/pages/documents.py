@@ -1,6 +1,8 @@
 """`/documents`: what the organisation wants to be found, how far it is indexed; uploading files and whole trees."""
 
 import asyncio
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -11,7 +13,8 @@ from litestar.exceptions import HTTPException
 from litestar.response import Redirect
 
 from api.parameters import parse_path_id
-from knowledge.uploads import ARCHIVE_BYTES_MAX, ReadFile, UploadInvalid, check_files, read_upload
+from api.uploads import LABELS_PATTERN, check_uploaded
+from knowledge.uploads import ARCHIVE_BYTES_MAX, ReadFile, UploadInvalid, read_upload
 from ontology.database import open_transaction
 from ontology.documents import DocumentFilter, count_documents, delete_document, list_documents, put_documents
 from ontology.errors import InvalidCursor, PortalError
@@ -58,7 +61,10 @@ class FileView:
 
 @dataclass(frozen=True, slots=True)
 class DocumentsPage:
-    """`address` is that of this list; `total` counts all of the organisation's documents, `pending` those to index."""
+    """`address` is that of this list; `total` counts all of the organisation's documents, `pending` those to index.
+
+    `labels` is what a refused form had there.
+    """
 
     documents: tuple[DocumentView, ...]
     status: str
@@ -71,6 +77,7 @@ class DocumentsPage:
     files: tuple[FileView, ...] = ()
     figures: tuple[tuple[str, int], ...] = ()
     done: str = ""
+    labels: str = ""
     problems: dict[str, str] = field(default_factory=dict[str, str])
 
 
@@ -97,7 +104,11 @@ async def upload(request: Request[Any, Any, Any]) -> Response[Any]:
             raise
         return await _show(visitor, problems={"file": "The file is larger than 10 MB."}, answer=422)
     file = (await request.form()).get("file")
-    options = {"visibility": "subtree" if form.get("visibility") == ["subtree"] else "group"}
+    labels = _read_labels(form)
+    if labels is None:
+        told = {"labels": "Separate labels by commas; each has at most 100 characters and no spaces."}
+        return await _show(visitor, labels=",".join(form["labels"]), problems=told, answer=422)
+    options = {"visibility": "subtree" if form.get("visibility") == ["subtree"] else "group", "labels": labels}
     name, data = (file.filename or "", await file.read()) if isinstance(file, UploadFile) else ("", b"")
     try:
         files = await asyncio.to_thread(read_upload, name, data, options)
@@ -118,10 +129,18 @@ async def delete(request: Request[Any, Any, Any]) -> Response[Any]:
     return Redirect("/documents?done=deleted", status_code=303)
 
 
+def _read_labels(form: Mapping[str, Sequence[str]]) -> list[str] | None:
+    """The labels for every file; None for what is no list of labels."""
+    given = ",".join(part for text in form.get("labels", ()) for part in map(str.strip, text.split(",")) if part)
+    if not given:
+        return []
+    return given.split(",") if re.fullmatch(LABELS_PATTERN, given) else None
+
+
 async def _store(visitor: Visitor, files: list[ReadFile]) -> tuple[FileView, ...]:
     """Put what could be read; a file that is refused spoils no other."""
     actor = visitor.member().actor
-    items = await check_files(files)
+    items = await check_uploaded(visitor.services, files, "the page of documents,")
     async with open_transaction(visitor.services.engine, actor) as session:
         outcomes = await put_documents(session, actor, items)
     return tuple(
@@ -144,6 +163,7 @@ async def _show(
     *,
     files: tuple[FileView, ...] = (),
     done: str = "",
+    labels: str = "",
     problems: dict[str, str] | None = None,
     answer: int = 200,
 ) -> Response[Any]:
@@ -167,6 +187,7 @@ async def _show(
         files=files,
         figures=tuple((change, count) for change in CHANGES if (count := sum(file.change == change for file in files))),
         done=done,
+        labels=labels,
         problems=problems or {},
     )
     return render("documents.html", visitor.site, page, status=answer)

@@ -95,6 +95,43 @@ async def test_what_cannot_be_read_is_told_on_the_form(portal: Program) -> None:
     assert forged.status_code == 403
 
 
+async def test_labels_of_the_form_go_to_every_file_that_has_none(portal: Program) -> None:
+    answer = await _upload(portal.client, "docs.zip", pack(TREE), labels=" team:support, ,topic:parcels ")
+    labels = re.findall(r"<dt>Labels</dt><dd>([^<]+)</dd>", answer.text)
+    assert sorted(labels) == ["team:support, topic:parcels"] * 3 + ["topic:money"]
+    refused = await _upload(portal.client, "page.md", b"# Page", labels="two words, fine")
+    assert refused.status_code == 422
+    assert "Separate labels by commas" in refused.text and 'value="two words, fine"' in refused.text
+
+
+async def test_a_key_that_stands_in_a_file_is_ended(portal: Program) -> None:
+    form = {"csrf": await _token(portal.client), "name": "Leaky", "access": "read-only"}
+    made = await portal.client.post("/keys", data=form)
+    found = re.search(r"org_\w+_key_\w+", made.text)
+    assert found, made.text
+    bearer = {"Authorization": f"Bearer {found[0]}"}
+    assert (await portal.client.get("/v1/whoami", headers=bearer)).status_code == 200
+    answer = await _upload(portal.client, "notes.md", f"# Notes\n\nUse {found[0]}".encode())
+    assert answer.status_code == 422
+    assert "olds an API key" in answer.text and found[0] not in answer.text
+    assert (await portal.client.get("/v1/whoami", headers=bearer)).status_code == 401
+
+
+def test_an_openapi_document_is_called_what_it_calls_itself() -> None:
+    for name, text, title in (
+        (
+            "a.json",
+            '{"openapi": "3.1.0", "info": {"contact": {}, "title": " Shop "}, "paths": {}}',
+            "Shop",
+        ),
+        ("a.yaml", "openapi: 3.1.0\ninfo:\n  version: 1\n  title: 'Shop: orders'\npaths: {}", "Shop: orders"),
+        ("shop.json", '{"openapi": "3.1.0", "info": [], "paths": {}}', "shop"),
+        ("shop.yaml", "openapi: 3.1.0\npaths: {}", "shop"),
+    ):
+        (file,) = read_upload(name, text.encode(), {})
+        assert file.document and file.document.title == title, name
+
+
 def test_archives_are_read_within_bounds() -> None:
     bomb = pack({f"{n}.md": b"\n" * 999_999 for n in range(TOTAL_BYTES_MAX // 999_999 + 2)})
     assert len(bomb) < 200_000
