@@ -14,9 +14,9 @@ from uuid import UUID, uuid4
 from knowledge.index.edge import EdgeIndex
 from knowledge.index.interface import Point, document_point_id
 from knowledge.model_files import find_model
+from knowledge.sources import DOCS_DIR
 from ontology.ids import decode_id
 
-DOCS_DIR = Path(__file__).parents[1] / "content" / "docs"
 PASSAGES_PER_DOCUMENT = 5
 PASSAGE_WORDS = 110
 DIMENSIONS = 384

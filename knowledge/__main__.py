@@ -15,8 +15,10 @@ from knowledge.engine import Engine
 from knowledge.index.edge import EdgeIndex
 from knowledge.index.interface import Index, IndexUnavailable
 from knowledge.index.server import ServerIndex
-from knowledge.model_files import find_model
+from knowledge.lexicon import Lexicon, read_vocabulary
+from knowledge.model_files import find_model, list_words
 from knowledge.server import KnowledgeServer
+from knowledge.sources import DOCS_DIR
 from ontology.log_lines import configure_logging
 from ontology.settings import Settings
 
@@ -29,12 +31,14 @@ def main() -> int:
     logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
     disable_progress_bar()
     try:
-        embedder = Embedder(find_model(settings.embedding_model))
+        model = find_model(settings.embedding_model)
+        embedder = Embedder(model)
         index = open_index(settings, embedder)
     except (ModelDamaged, IndexUnavailable) as error:
         sys.stderr.write(f"knowledge: {error}\n")
         return 1
-    asyncio.run(serve(KnowledgeServer(Engine(index, embedder), settings.knowledge_socket)))
+    engine = Engine(index, embedder, Lexicon(read_vocabulary(DOCS_DIR), list_words(model)))
+    asyncio.run(serve(KnowledgeServer(engine, settings.knowledge_socket)))
     return 0
 
 

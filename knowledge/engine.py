@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knowledge.answerability import NEAREST, Likeness, list_examples
-from knowledge.index.interface import Index, IndexIncomplete, Point, document_point_id
+from knowledge.index.interface import Index, IndexIncomplete, Point, SearchScope, document_point_id
+from knowledge.lexicon import Lexicon
 from knowledge.passage_ranking import rank_passages
 from knowledge.protocol import IndexedDocument, IndexedPassage, RankedDocument, SearchRequest, Stats
 from knowledge.queries import Query, read_query
-from knowledge.ranking import match_meaning, match_words, rank, share_unknown
+from knowledge.ranking import is_far, match_meaning, match_words, rank, share_unknown
 
 YIELD_TO_SEARCHES_SECONDS = 0.1
 BACKGROUND_NICENESS = 10
@@ -48,9 +49,11 @@ class BeforeBatch(Protocol):
 class Engine:
     """Searches from many threads; writes from one at a time."""
 
-    def __init__(self, index: Index, embedder: Embeds) -> None:
+    def __init__(self, index: Index, embedder: Embeds, lexicon: Lexicon | None = None) -> None:
+        """Without a lexicon every query is taken as it is."""
         self._index = index
         self._embedder = embedder
+        self._lexicon = lexicon or Lexicon()
         self._beside = ThreadPoolExecutor(1, "words")
         self._idle = threading.Condition()
         self._searching = 0
@@ -71,10 +74,12 @@ class Engine:
             self._searching += 1
             self._searches += 1
         try:
-            query = read_query(request.query)
+            query = self._read_query(request)
             # Words are looked up beside the model's work, on another core if there is one.
             words = self._beside.submit(match_words, self._index, query, request)
             meaning = match_meaning(self._index, self._embed(query, request.scope.org_id), request)
+            if is_far(meaning, words.result()) and self._lexicon.is_rubbish(query.words):
+                return []
             found = (rank_passages if request.by_passage else rank)(meaning, words.result(), request.limit)
             self._require_whole()
             return found
@@ -92,14 +97,14 @@ class Engine:
             IndexIncomplete: nobody has said yet that the index is whole.
         """
         self._require_whole()
-        query = read_query(request.query)
+        query = self._read_query(request)
         vector = self._embed(query, request.scope.org_id)
         near = self._index.search_dense(vector, request.scope, request.kinds, NEAREST)
         examples = {name: _cosines(vectors, vector) for name, vectors in self._embed_examples().items()}
         return Likeness(
             tuple(candidate.score for candidate in near),
             {name: tuple(sorted(cosines, reverse=True)[:NEAREST]) for name, cosines in examples.items()},
-            share_unknown(self._index, query.words, replace(request.scope, within=None, labels=())),
+            share_unknown(self._index, query.words, _whole(request.scope)),
         )
 
     def compare(self, question: str, texts: Sequence[str], owner: UUID) -> list[float]:
@@ -177,6 +182,18 @@ class Engine:
         if not self._index.is_whole:
             raise IndexIncomplete
 
+    def _read_query(self, request: SearchRequest) -> Query:
+        """The query with its mistyped words put right; what was pasted is taken as it is."""
+        query, scope = read_query(request.query), _whole(request.scope)
+        if query.texts != (query.words,):
+            return query
+
+        def is_known(word: str) -> bool:
+            return bool(self._index.search_words(word, scope, (), 1, whole_documents=True))
+
+        words = self._lexicon.correct(query.words, is_known)
+        return replace(query, texts=(words,), words=words)
+
     def _embed(self, query: Query, owner: UUID) -> list[float]:
         return _mean([self._embedder.embed_query(text, owner) for text in query.texts])
 
@@ -231,6 +248,11 @@ def lower_priority() -> None:
     """Called once by the writing thread: on a busy machine the scheduler prefers the searches."""
     with suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND_NICENESS)
+
+
+def _whole(scope: SearchScope) -> SearchScope:
+    """All that its asker may read."""
+    return replace(scope, within=None, labels=())
 
 
 def _mean(vectors: Sequence[list[float]]) -> list[float]:

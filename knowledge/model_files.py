@@ -50,3 +50,9 @@ class TokenCounter:
 
     def __call__(self, text: str) -> int:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def list_words(model: ModelFiles) -> frozenset[str]:
+    """The words of the language, in lower case: what the model reads in one piece, of three letters at least."""
+    tokens = Tokenizer.from_file(str(model.path / "tokenizer.json")).get_vocab()
+    return frozenset(token.lower() for token in tokens if len(token) > 2 and token.isalpha())

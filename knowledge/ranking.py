@@ -16,6 +16,7 @@ from knowledge.weights import (
     DENSE_WEIGHT,
     DOCUMENT_WORDS_WEIGHT,
     EVIDENCE_WEIGHTS,
+    NEAR_ENOUGH,
     NORMALISED_DOCUMENTS,
     PASSAGE_WORDS_WEIGHT,
 )
@@ -62,6 +63,13 @@ def share_unknown(index: Index, words: str, scope: SearchScope) -> float:
     telling = [word for word in distinct_words(words, WORDS_LOOKED_UP_MAX) if query_words(word) is not None]
     unknown = [word for word in telling if not index.search_words(word, scope, (), 1, whole_documents=True)]
     return len(unknown) / len(telling) if telling else 0.0
+
+
+def is_far(meaning: Sequence[Candidate], words: WordMatches) -> bool:
+    """Whether nothing has a word of the query and nothing is near it: whatever came first would be no answer."""
+    if words.passages or words.documents or words.named:
+        return False
+    return not meaning or meaning[0].score < NEAR_ENOUGH
 
 
 def rank(meaning: Sequence[Candidate], words: WordMatches, limit: int) -> list[RankedDocument]:

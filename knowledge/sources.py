@@ -12,6 +12,8 @@ from knowledge.openapi_documents import read_operations
 from knowledge.source_document import SourceDocument
 from ontology.errors import PortalError
 
+DOCS_DIR = Path(__file__).parents[1] / "content" / "docs"
+
 
 def read_platform(
     directory: Path, errors: Sequence[type[PortalError]], openapi: Mapping[str, Any]

@@ -37,3 +37,7 @@ EVIDENCE_WEIGHTS = (1.0, 1 / 4)
 DENSE_WEIGHT, PASSAGE_WORDS_WEIGHT, DOCUMENT_WORDS_WEIGHT = 0.5, 0.15, 0.35
 NORMALISED_DOCUMENTS = 100
 CANDIDATE_PASSAGES = 300
+
+# The cosine below which a query of rubbish has no answer. Every judged query has a word that some text has, and none is
+# farther than .30 from its nearest passage; of 21 made-up ones 12 are. Real words are farther in small collections.
+NEAR_ENOUGH = 0.3

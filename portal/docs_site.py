@@ -4,14 +4,13 @@ import re
 from dataclasses import dataclass, replace
 from functools import cache
 from html import escape
-from pathlib import Path
 
 from markupsafe import Markup
 
 from knowledge.markdown import Page, flat_headings, parse_page
 from knowledge.markdown_html import render_html
+from knowledge.sources import DOCS_DIR
 
-DOCS_DIR = Path(__file__).parent.parent / "content" / "docs"
 SECTIONS = {
     "getting-started": "Getting started",
     "concepts": "Concepts",

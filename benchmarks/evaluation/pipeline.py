@@ -12,7 +12,10 @@ from knowledge.engine import Engine
 from knowledge.index.edge import EdgeIndex
 from knowledge.index.interface import SearchScope
 from knowledge.indexing import Splitter
+from knowledge.lexicon import Lexicon, read_vocabulary
+from knowledge.model_files import find_model, list_words
 from knowledge.protocol import SearchRequest
+from knowledge.sources import DOCS_DIR
 
 DOCUMENTS_PER_PUT = 64
 
@@ -31,7 +34,8 @@ def evaluate(judged_sets: Sequence[JudgedSet], splitter: Splitter, embedder: Cac
 
 def build(judged_set: JudgedSet, splitter: Splitter, embedder: CachedEmbedder, directory: Path) -> Engine:
     """An engine that holds the documents of the set."""
-    engine = Engine(EdgeIndex(directory, model=embedder.name, dimensions=embedder.dimensions), embedder)
+    index = EdgeIndex(directory, model=embedder.name, dimensions=embedder.dimensions)
+    engine = Engine(index, embedder, Lexicon(read_vocabulary(DOCS_DIR), list_words(find_model())))
     documents = [splitter.prepare(source).indexed for source in judged_set.documents]
     for start in range(0, len(documents), DOCUMENTS_PER_PUT):
         engine.put(documents[start : start + DOCUMENTS_PER_PUT])

@@ -3,16 +3,14 @@
 import argparse
 import asyncio
 import os
-from pathlib import Path
 
 from api.routes import openapi_document
 from knowledge.ingestion import ingest_platform
+from knowledge.sources import DOCS_DIR
 from ontology.database import create_engine
 from ontology.errors import list_error_classes
 from ontology.settings import Settings
 from portal.installation import assemble_installation, reachable_database
-
-DOCS_DIR = Path(__file__).parent.parent.parent / "content" / "docs"
 
 
 def main(parsed: argparse.Namespace) -> int:

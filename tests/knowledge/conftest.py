@@ -13,6 +13,7 @@ from knowledge.embedder import Embedder
 from knowledge.engine import Engine
 from knowledge.index.edge import EdgeIndex
 from knowledge.indexing import Splitter
+from knowledge.lexicon import Lexicon
 from knowledge.model_files import find_model
 from knowledge.server import KnowledgeServer
 
@@ -43,9 +44,11 @@ def serve(embedder: Embedder) -> Serve:
     """Serve the index of a directory for as long as the context lasts; a new one counts as whole unless said."""
 
     @asynccontextmanager
-    async def serving(directory: Path, *, whole: bool = True) -> AsyncIterator[Knowledge]:
+    async def serving(
+        directory: Path, *, whole: bool = True, lexicon: Lexicon | None = None
+    ) -> AsyncIterator[Knowledge]:
         index = EdgeIndex(directory, model=embedder.name, dimensions=embedder.dimensions)
-        engine = Engine(index, embedder)
+        engine = Engine(index, embedder, lexicon)
         if whole:
             engine.mark_whole(index.index_id)
         # A path of its own: a Unix socket's is short.

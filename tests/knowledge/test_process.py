@@ -17,6 +17,8 @@ from knowledge.client import CONNECT_TIMEOUT_SECONDS, SEARCH_TIMEOUT_SECONDS, Kn
 from knowledge.errors import IndexBuilding, KnowledgeFailed, SearchUnavailable
 from knowledge.index.interface import SearchScope
 from knowledge.indexing import Splitter
+from knowledge.lexicon import Lexicon
+from knowledge.model_files import find_model, list_words
 from knowledge.protocol import SearchRequest, encode_frame
 from tests.knowledge.conftest import Knowledge, Serve
 from tests.knowledge.documents import CHILD, ORGANISATION, STRANGER, new_document, whole_organisation
@@ -90,6 +92,28 @@ async def test_no_text_is_too_strange_to_search_for(knowledge: Knowledge, splitt
     for strange in ("\x00", "\ud800 key", "🙂" * 3000, "the of", "{" * 5000, "   ", "%_\\'\"", "a" * 19_000):
         assert len(await knowledge.client.search(ask(strange))) <= 1
     assert len(await knowledge.client.search(ask("rotate a key"))) == 1
+
+
+async def test_rubbish_finds_nothing(serve: Serve, splitter: Splitter, tmp_path: Path) -> None:
+    async with serve(tmp_path / "index", lexicon=Lexicon((), list_words(find_model()))) as knowledge:
+        await knowledge.client.put([new_document(splitter, "Rotation", ROTATION)])
+        for rubbish in ("blorf gnarl", "hgfhgf ghgf", "zzzzz"):
+            assert await knowledge.client.search(ask(rubbish)) == []
+        # A word that is known, or of the language, or nothing but signs: the nearest there is.
+        for sense in ("blorf traffic", "replace my credential without downtime", "???"):
+            assert len(await knowledge.client.search(ask(sense))) == 1
+
+
+async def test_a_mistyped_word_is_read_as_its_nearest(serve: Serve, splitter: Splitter, tmp_path: Path) -> None:
+    async with serve(tmp_path / "index", lexicon=Lexicon(("refunds", "fourteen", "traffic"))) as knowledge:
+        refunds, named = new_document(splitter, "Refunds", REFUNDS), new_document(splitter, "Fuorteen", "A band.")
+        await knowledge.client.put([new_document(splitter, "Rotation", ROTATION), refunds])
+        first, *_ = await knowledge.client.search(ask("fuorteen"))
+        assert first.document_id == refunds.document_id
+        # Somebody who may read a text with that very word means the word.
+        await knowledge.client.put([named])
+        first, *_ = await knowledge.client.search(ask("fuorteen"))
+        assert first.document_id == named.document_id
 
 
 async def test_many_requests_share_one_connection(knowledge: Knowledge, splitter: Splitter) -> None:
