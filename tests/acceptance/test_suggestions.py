@@ -1,6 +1,7 @@
 """What to call next or for a task, with the search at work: below an answer in the explorer, and by the API."""
 
 import json
+import re
 from typing import Any
 
 import httpx
@@ -58,7 +59,8 @@ async def test_the_explorer_shows_what_comes_next_and_offers_ids_of_ones_own(
         rows = page.locator("[data-next] a")
         await expect(rows).to_have_count(3)
         assert str(await rows.first.get_attribute("href")).startswith("/reference/")
-        await expect(page.locator("[data-next]")).to_contain_text("related")
+        # What the other tests' organisations called may have been learnt by now.
+        await expect(page.locator("[data-next]")).to_contain_text(re.compile("related|others did next"))
 
         await page.evaluate("sessionStorage.clear()")
         await window.go("/reference/getEntity")
