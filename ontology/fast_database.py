@@ -2,7 +2,8 @@
 
 What a transaction states (see `ontology.database`) and its statement are sent together and closed by one sync, which
 makes them one implicit transaction: row-level security costs no round trip, and an answer is given only after commit.
-Reads that have come together share a sync, each behind what it states; every write has its own.
+Statements that have come together share a sync, each behind what it states: one commit, and one wait for the disk, for
+all of them. They succeed together or not at all.
 
 Statements here are served by an index and end soon. The server ends those that do not, and whoever asked, or was sent
 in one go with it, is referred to the session, which can do everything that is done here. So nobody waits longer for
@@ -58,10 +59,7 @@ _STATE = HotStatement(
 
 
 class FastDatabase:
-    """The hot connections of one process, opened at first use.
-
-    Each commit waits for the disk, so writes have more connections than reads, and send fewer in one go.
-    """
+    """The hot connections of one process, opened at first use."""
 
     def __init__(self, settings: Settings) -> None:
         options = f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS}"
@@ -69,8 +67,8 @@ class FastDatabase:
         conninfo = make_conninfo(
             url, options=options, application_name="one-hot", connect_timeout=CONNECT_TIMEOUT_SECONDS
         )
-        self._reads = _Queue(conninfo, connections=2, batch_max=16, one_sync=True)
-        self._writes = _Queue(conninfo, connections=4, batch_max=3, one_sync=False)
+        self._reads = _Queue(conninfo, connections=2, batch_max=16)
+        self._writes = _Queue(conninfo, connections=3, batch_max=12)
 
     @property
     def is_ready(self) -> bool:
@@ -132,10 +130,9 @@ class _Work:
 class _Queue:
     """Statements of one kind, and the connections that take them as they become free."""
 
-    def __init__(self, conninfo: str, *, connections: int, batch_max: int, one_sync: bool) -> None:
+    def __init__(self, conninfo: str, *, connections: int, batch_max: int) -> None:
         self._lanes = [_Lane(conninfo, self._feed, self._drop_unless_served) for _ in range(connections)]
         self._batch_max = batch_max
-        self._one_sync = one_sync
         self._waiting: deque[_Work] = deque()
         self._fed = False
 
@@ -170,8 +167,7 @@ class _Queue:
         free = [lane for lane in self._lanes if lane.is_free]
         while free and self._waiting:
             count = min(self._batch_max, -(-len(self._waiting) // len(free)))
-            works = [self._waiting.popleft() for _ in range(count)]
-            free.pop().send([works] if self._one_sync else [[work] for work in works])
+            free.pop().send([self._waiting.popleft() for _ in range(count)])
 
     def _drop_unless_served(self) -> None:
         """After a connection was lost: what waits goes on waiting only if there is another."""
@@ -191,7 +187,7 @@ class _Lane:
         self._connection: pq.abc.PGconn | None = None
         self._descriptor = -1
         self._connecting: asyncio.Task[None] | None = None
-        self._batches: deque[list[_Work]] = deque()
+        self._works: list[_Work] = []
         self._position = 0
         self._prepared: set[bytes] = set()
         self._watch: asyncio.TimerHandle | None = None
@@ -203,7 +199,7 @@ class _Lane:
 
     @property
     def is_free(self) -> bool:
-        return self._connection is not None and not self._batches
+        return self._connection is not None and not self._works
 
     def connect(self) -> bool:
         """Whether there is a connection; if not, one is on its way."""
@@ -211,17 +207,16 @@ class _Lane:
             self._connecting = asyncio.get_running_loop().create_task(self._connect())
         return self._connection is not None
 
-    def send(self, batches: list[list[_Work]]) -> None:
-        """Send statements, with a sync behind each batch."""
+    def send(self, works: list[_Work]) -> None:
+        """Send statements, with a sync behind the last."""
         connection = self._connection
         assert connection is not None
-        self._batches.extend(batches)
+        self._works = works
         self._watch = asyncio.get_running_loop().call_later(LOST_SECONDS, self._lose)
         try:
-            for batch in batches:
-                for work in batch:
-                    self._send_one(connection, work)
-                connection.pipeline_sync()
+            for work in works:
+                self._send_one(connection, work)
+            connection.pipeline_sync()
             self._flush()
         except psycopg.Error:
             self._lose()
@@ -286,7 +281,7 @@ class _Lane:
         try:
             connection.consume_input()
             idle = False
-            while self._batches and not connection.is_busy():
+            while self._works and not connection.is_busy():
                 result = connection.get_result()
                 if result is not None:
                     idle = False
@@ -300,7 +295,7 @@ class _Lane:
             return
         if connection.status != pq.ConnStatus.OK:
             self._lose()
-        elif not self._batches:
+        elif not self._works:
             self._rest()
             self._on_free()
 
@@ -308,11 +303,11 @@ class _Lane:
         """One result: rows are kept, and given to who waits when the sync says that they are committed."""
         status = result.status
         if status == pq.ExecStatus.PIPELINE_SYNC:
-            self._position = 0
-            for work in self._batches.popleft():
+            works, self._works, self._position = self._works, [], 0
+            for work in works:
                 work.finish()
             return
-        work = self._batches[0][self._position]
+        work = self._works[self._position]
         work.results_due -= 1
         if work.results_due == 0:
             self._position += 1
@@ -342,10 +337,9 @@ class _Lane:
         loop.remove_writer(self._descriptor)
         connection.finish()
         self._opened = None
-        lost, self._batches, self._position = self._batches, deque[list[_Work]](), 0
-        for batch in lost:
-            for work in batch:
-                work.fail(ServiceUnavailable())
+        lost, self._works, self._position = self._works, [], 0
+        for work in lost:
+            work.fail(ServiceUnavailable())
         self._on_lost()
 
 

@@ -133,6 +133,30 @@ async def test_a_slow_statement_holds_up_neither_those_beside_it_nor_those_behin
     assert monotonic() - began < len(ended) * STATEMENT_TIMEOUT_MS / 1000
 
 
+async def test_writes_that_share_a_commit_with_one_that_fails_are_done_by_the_session(
+    owner: Caller, hot: FastDatabase
+) -> None:
+    broken = HotStatement(b"broken", b"SELECT (1 / 0)::text", ())
+    await eventually(lambda: _is_ready(hot))
+    failing = [asyncio.create_task(hot.write(owner.owner, broken, ())) for _ in range(6)]
+    names = [f"Botany {number}" for number in range(24)]
+    answers = await asyncio.gather(*(owner.post("/v1/entities", {"type": "course", "name": name}) for name in names))
+    assert {answer.status_code for answer in answers} == {201}
+    ended = await asyncio.gather(*failing, return_exceptions=True)
+    assert all(isinstance(end, Unserved) for end in ended)
+    assert sorted(thing["name"] for thing in await owner.all_rows("/v1/entities")) == sorted(names)
+
+
+async def test_writes_of_several_organisations_that_share_a_commit_stay_apart(api: Program) -> None:
+    owners = [await api.register() for _ in range(6)]
+    answers = await asyncio.gather(
+        *(one.post("/v1/entities", {"type": "course", "name": one.org_id.hex}) for _ in range(8) for one in owners)
+    )
+    assert {answer.status_code for answer in answers} == {201}
+    for one in owners:
+        assert [row["name"] for row in await one.all_rows("/v1/entities")] == [one.org_id.hex] * 8
+
+
 async def _is_ready(hot: FastDatabase) -> bool:
     return hot.is_ready
 
