@@ -2,8 +2,8 @@
 
 What a transaction states (see `ontology.database`) and its statement are sent together and closed by one sync, which
 makes them one implicit transaction: row-level security costs no round trip, and an answer is given only after commit.
-Statements that have come together share a sync, each behind what it states: one commit, and one wait for the disk, for
-all of them. They succeed together or not at all.
+Statements that have come together share a sync, each behind what its actor states, or another of the same place: one
+commit, and one wait for the disk, for all of them. They succeed together or not at all.
 
 Statements here are served by an index and end soon. The server ends those that do not, and whoever asked, or was sent
 in one go with it, is referred to the session, which can do everything that is done here. So nobody waits longer for
@@ -110,7 +110,7 @@ class _Work:
     values: Sequence[bytes | None]
     future: "asyncio.Future[Rows]"
     rows: Rows = field(default_factory=list[tuple[bytes | None, ...]])
-    results_due: int = 2
+    results_due: int = 0
     preparing: list[bytes] = field(default_factory=list[bytes])
     failure: str = ""
 
@@ -214,8 +214,13 @@ class _Lane:
         self._works = works
         self._watch = asyncio.get_running_loop().call_later(LOST_SECONDS, self._lose)
         try:
+            stated: tuple[UUID, UUID] | None = None
             for work in works:
-                self._send_one(connection, work)
+                place = (work.actor.org_id, work.actor.group_id)
+                if place != stated:
+                    self._send_one(connection, work, _STATE, tuple(map(uuid_text, place)))
+                    stated = place
+                self._send_one(connection, work, work.statement, work.values)
             connection.pipeline_sync()
             self._flush()
         except psycopg.Error:
@@ -229,16 +234,16 @@ class _Lane:
                 await self._connecting
         self._lose()
 
-    def _send_one(self, connection: pq.abc.PGconn, work: _Work) -> None:
-        actor, statement = work.actor, work.statement
-        for needed in (_STATE, statement):
-            if needed.name not in self._prepared:
-                connection.send_prepare(needed.name, needed.sql, needed.types)
-                self._prepared.add(needed.name)
-                work.preparing.append(needed.name)
-                work.results_due += 1
-        connection.send_query_prepared(_STATE.name, (uuid_text(actor.org_id), uuid_text(actor.group_id)))
-        connection.send_query_prepared(statement.name, work.values, result_format=1)
+    def _send_one(
+        self, connection: pq.abc.PGconn, work: _Work, statement: HotStatement, values: Sequence[bytes | None]
+    ) -> None:
+        if statement.name not in self._prepared:
+            connection.send_prepare(statement.name, statement.sql, statement.types)
+            self._prepared.add(statement.name)
+            work.preparing.append(statement.name)
+            work.results_due += 1
+        connection.send_query_prepared(statement.name, values, result_format=1)
+        work.results_due += 1
 
     async def _connect(self) -> None:
         """Until there is a connection; callers use sessions meanwhile."""
