@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from litestar import Request, Response, get
@@ -36,6 +36,7 @@ class PartView:
     language: str | None
     html: Markup | None
     citations: tuple[int, ...]
+    related: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def _join_sentences(parts: Sequence[AnswerPart]) -> tuple[PartView, ...]:
         view = _view_part(part)
         last = views[-1] if views else None
         if last is not None and last.kind == view.kind == "sentence" and last.citations == view.citations:
-            view = PartView("sentence", f"{last.text} {view.text}", None, None, view.citations)
+            view = replace(view, text=f"{last.text} {view.text}")
             views.pop()
         views.append(view)
     return tuple(views)
@@ -138,7 +139,7 @@ def _join_sentences(parts: Sequence[AnswerPart]) -> tuple[PartView, ...]:
 
 def _view_part(part: AnswerPart) -> PartView:
     html = Markup(render_strict(part.text)) if part.kind == "markdown" else None  # noqa: S704 - the renderer escapes
-    return PartView(part.kind, part.text, part.language, html, tuple(part.citations))
+    return PartView(part.kind, part.text, part.language, html, tuple(part.citations), part.related)
 
 
 def _view_source(citation: Citation) -> SourceView:
