@@ -189,10 +189,12 @@ async def _index(
     """Rows first, points next, stale rows last: a search in between finds text for whatever it finds."""
     prepared = [(source, await asyncio.to_thread(_prepare, splitter, source)) for source in sources]
     async with _duty(engine) as session:
+        await _lock(session, sources)
         for source, document in prepared:
             await _store_passages(session, source, document)
     unfinished = await client.put([document.indexed for _, document in prepared], PASSAGES_PER_TURN)
     async with _duty(engine) as session:
+        await _lock(session, sources)
         for source, document in prepared:
             if source.document_id not in unfinished:
                 await _finish(session, source, document)
@@ -205,6 +207,13 @@ def _prepare(splitter: Splitter, source: DocumentSource) -> PreparedDocument:
     except Exception:
         logger.exception("the document %s cannot be split", source.document_id)
         return splitter.prepare(replace(source, text="", kind="endpoint", details={}))
+
+
+async def _lock(session: AsyncSession, sources: Sequence[DocumentSource]) -> None:
+    """Documents before their passages, and in the order of their ids, as whoever replaces them does."""
+    ids = [source.document_id for source in sources]
+    rows = select(KnowledgeItem.id).where(col(KnowledgeItem.id).in_(ids)).order_by(col(KnowledgeItem.id))
+    await session.exec(rows.with_for_update())
 
 
 async def _store_passages(session: AsyncSession, source: DocumentSource, document: PreparedDocument) -> None:

@@ -19,8 +19,8 @@ from knowledge.markdown_html import render_strict
 from ontology.actors import anonymous_actor
 from ontology.database import open_transaction
 from ontology.errors import PortalError, SearchUnavailable
-from ontology.ids import encode_id
 from ontology.search_log import Source
+from portal.pages.document import document_address
 from portal.rendering import environment
 from portal.sessions import Visitor, read_visitor
 
@@ -151,10 +151,10 @@ def _view_near(page: NearPage, number: int) -> SourceView:
 
 
 def _address(document: Citation | NearPage) -> str:
-    """Of this site only: a document that lies elsewhere, or nowhere, is read through its operation."""
+    """Of this site only: a document that lies elsewhere, or nowhere, has a page here."""
     if document.url and re.match(r"/(?![/\\])", document.url):
         return document.url
-    return f"/reference/getDocument?documentId={encode_id('knowledge', document.document_id)}"
+    return document_address(document.document_id, document.heading_path if isinstance(document, Citation) else ())
 
 
 def _render(template: str, **values: Any) -> str:
