@@ -40,6 +40,7 @@ class DiagnosisView:
     curl: str | None
     replay: "Replay | None"
     hits: tuple[ResultHit, ...]
+    note: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,8 @@ async def _show(visitor: Visitor, values: dict[str, str], symptom: Symptom) -> R
     actor = visitor.signed_in.actor if visitor.signed_in else anonymous_actor()
     services = visitor.services
     try:
+        if symptom.request_id and visitor.signed_in is None:
+            raise NotFound
         async with open_transaction(services.engine, actor) as session:
             found = await troubleshoot(session, actor, services.knowledge, services.openapi(), symptom)
     except NotFound:
@@ -115,11 +118,11 @@ async def _show(visitor: Visitor, values: dict[str, str], symptom: Symptom) -> R
     except SearchUnavailable:
         page = TroubleshootPage(values, available=False)
         return render("troubleshoot.html", visitor.site, page, status=503, cookies=visitor.cookies)
-    page = TroubleshootPage(values, _view(found, values["text"]))
+    page = TroubleshootPage(values, _view(found, values["text"], is_signed_in=visitor.signed_in is not None))
     return render("troubleshoot.html", visitor.site, page, cookies=visitor.cookies)
 
 
-def _view(found: Diagnosis, text: str) -> DiagnosisView:
+def _view(found: Diagnosis, text: str, *, is_signed_in: bool) -> DiagnosisView:
     repair = found.repair
     return DiagnosisView(
         code=found.code,
@@ -134,6 +137,7 @@ def _view(found: Diagnosis, text: str) -> DiagnosisView:
         curl=write_curl(repair.request) if repair and repair.operation_id else None,
         replay=_offer_replay(repair.request) if repair and repair.operation_id else None,
         hits=tuple(view_hit(hit, text) for hit in found.hits),
+        note=found.note if is_signed_in else None,
     )
 
 
