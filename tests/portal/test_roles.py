@@ -85,3 +85,14 @@ async def test_a_role_opens_the_pages_of_its_scopes_alone(portal: Program, role:
             assert (await browser.get(path)).status_code == (200 if may else 403), path
         found = (await browser.get(f"/troubleshoot?requestId={request_id}")).text
         assert ("Your role does not read the calls" in found) == (Scope.EVENTS_READ not in scopes)
+
+
+async def test_pages_of_a_group_name_the_group(portal: Program) -> None:
+    owner = await portal.register("Lumen")
+    north = await owner.make("/v1/groups", name="North")
+    await join(owner, email="grace@example.com", password=PASSWORD, role="org_owner", groupId=north["_id"])
+    async with new_browser(portal.client) as browser:
+        await browser.post_form("/sign-in", {"email": "grace@example.com", "password": PASSWORD})
+        for path, told in (("/keys", "Keys of"), ("/usage", "Calls of"), ("/events", "every call of")):
+            assert f"{told} Lumen / North" in (await browser.get(path)).text
+        assert "for <strong>Lumen / North</strong>" in (await browser.get("/reference/createEntity")).text
