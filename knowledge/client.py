@@ -66,9 +66,13 @@ class KnowledgeClient:
         message = {"question": question, "texts": list(texts), "owner": owner}
         return await self._call("compare", message, SEARCH_TIMEOUT_SECONDS)
 
-    async def put(self, documents: Sequence[IndexedDocument]) -> None:
-        """Bring documents up to date; they are found as soon as this returns. Repeating is harmless."""
-        await self._call("put", put_message(documents), WRITE_TIMEOUT_SECONDS)
+    async def put(self, documents: Sequence[IndexedDocument], most: int | None = None) -> list[UUID]:
+        """Bring documents up to date; they are found as soon as this returns. Repeating is harmless.
+
+        At most so many new passages of each: those that have more are returned, and are to be put again.
+        """
+        unfinished = await self._call("put", put_message(documents, most), WRITE_TIMEOUT_SECONDS)
+        return [UUID(document_id) for document_id in unfinished]
 
     async def delete(self, document_ids: Sequence[UUID]) -> None:
         await self._call("delete", {"document_ids": list(document_ids)}, WRITE_TIMEOUT_SECONDS)

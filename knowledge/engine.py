@@ -120,19 +120,24 @@ class Engine:
         """Do what the first question would otherwise wait for."""
         self._embed_examples()
 
-    def put(self, documents: Sequence[IndexedDocument]) -> None:
+    def put(self, documents: Sequence[IndexedDocument], most: int | None = None) -> list[UUID]:
         """Bring documents up to date; only passages whose content is new are embedded.
 
-        Older versions never overwrite newer ones, and repeating is harmless.
+        At most so many new passages of each document, so that a long one holds up no other: returned are the documents
+        that are to be put again, of which what was embedded is kept and found. Older versions never overwrite newer
+        ones, and repeating is harmless.
         """
         with self._writing:
             held = self._index.versions([document.document_id for document in documents])
             current = [entry for entry in documents if entry.version >= held.get(entry.document_id, 0)]
             if not current:
-                return
-            vectors = self._embed_missing(current)
-            self._write(current, vectors)
+                return []
+            missing = self._find_missing(current)
+            vectors = self._embed_passages([entry for entries in missing.values() for entry in entries[:most]])
+            unfinished = [key for key, entries in missing.items() if most is not None and len(entries) > most]
+            self._write(current, vectors, frozenset(unfinished))
             self._tidy_when_due(len(vectors))
+            return unfinished
 
     def delete(self, document_ids: Sequence[UUID]) -> None:
         """Forget documents; those unknown are none the worse."""
@@ -206,14 +211,20 @@ class Engine:
             }
         return self._examples
 
-    def _embed_missing(self, documents: Sequence[IndexedDocument]) -> dict[UUID, list[float]]:
-        passages = [passage for document in documents for passage in document.passages]
-        present = self._index.find_points([passage.point_id for passage in passages])
-        missing = {entry.point_id: entry.texts for entry in passages if entry.point_id not in present}
-        texts = list(dict.fromkeys(text for several in missing.values() for text in several))
+    def _find_missing(self, documents: Sequence[IndexedDocument]) -> dict[UUID, list[IndexedPassage]]:
+        """Of each document the passages that the index does not hold."""
+        present = self._index.find_points([entry.point_id for document in documents for entry in document.passages])
+        return {
+            document.document_id: [entry for entry in document.passages if entry.point_id not in present]
+            for document in documents
+        }
+
+    def _embed_passages(self, passages: Sequence[IndexedPassage]) -> dict[UUID, list[float]]:
+        """The vector of each passage, by its point."""
+        texts = list(dict.fromkeys(text for passage in passages for text in passage.texts))
         encoded = dict(zip(texts, self._embedder.embed_passages(texts, self._let_searches_pass), strict=True))
         self._embedded_texts += len(texts)
-        return {point_id: _mean([encoded[text] for text in several]) for point_id, several in missing.items()}
+        return {passage.point_id: _mean([encoded[text] for text in passage.texts]) for passage in passages}
 
     def _tidy_when_due(self, written: int) -> None:
         """The embedded engine tidies only when told to."""
@@ -226,20 +237,31 @@ class Engine:
         with self._idle:
             self._idle.wait_for(lambda: self._searching == 0, timeout=YIELD_TO_SEARCHES_SECONDS)
 
-    def _write(self, documents: Sequence[IndexedDocument], vectors: dict[UUID, list[float]]) -> None:
-        """New points first and stale ones last: a search in between finds the document either way."""
+    def _write(
+        self, documents: Sequence[IndexedDocument], vectors: dict[UUID, list[float]], unfinished: frozenset[UUID]
+    ) -> None:
+        """New points first and stale ones last: a search in between finds the document either way.
+
+        Of a document that is not finished nothing but new passages are written.
+        """
         points: list[Point] = []
         refreshed: list[Point] = []
         for document in documents:
-            points.append(_document_point(document))
+            finished = document.document_id not in unfinished
+            if finished:
+                points.append(_document_point(document))
             for passage in document.passages:
                 vector = vectors.get(passage.point_id)
-                point = _passage_point(document, passage, vector)
-                (refreshed if vector is None else points).append(point)
+                if vector is not None:
+                    points.append(_passage_point(document, passage, vector))
+                elif finished:
+                    refreshed.append(_passage_point(document, passage, None))
         for start in range(0, len(points), POINTS_PER_WRITE):
             self._index.upsert(points[start : start + POINTS_PER_WRITE])
         self._index.refresh_payloads(refreshed)
         for document in documents:
+            if document.document_id in unfinished:
+                continue
             keep = {document_point_id(document.document_id), *(entry.point_id for entry in document.passages)}
             self._index.delete_documents([document.document_id], keep)
 

@@ -37,8 +37,8 @@ logger = logging.getLogger(__name__)
 DUTY = "indexing"
 LEARNT = "learnt/"
 """What the external ids of patterns begin with that are learnt from use (`learnt_patterns.py`)."""
-# Few at a time: a customer's new document waits for one batch of the platform's, not for all of them.
-DOCUMENTS_PER_BATCH = 8
+# Few at a time, and few new passages of each: whoever stores a document waits for one batch, however much others store.
+DOCUMENTS_PER_BATCH, PASSAGES_PER_TURN = 8, 24
 # One indexer at a time in the whole installation: there is one embedding thread to keep busy.
 _INDEXER_LOCK = 7_241_905_331
 
@@ -70,7 +70,7 @@ async def store_platform(session: AsyncSession, sources: Sequence[SourceDocument
 async def index_pending(
     engine: AsyncEngine, client: KnowledgeClient, splitter: Splitter, *, limit: int = DOCUMENTS_PER_BATCH
 ) -> int:
-    """Index a batch of pending documents; returns how many were dealt with.
+    """Index a batch of pending documents, long ones by a part; returns how many were dealt with.
 
     Call it until it returns 0. With several workers one indexes and the others return 0 at once.
 
@@ -189,12 +189,15 @@ async def _index(
     """Rows first, points next, stale rows last: a search in between finds text for whatever it finds."""
     prepared = [(source, await asyncio.to_thread(_prepare, splitter, source)) for source in sources]
     async with _duty(engine) as session:
+        await _lock(session, sources)
         for source, document in prepared:
             await _store_passages(session, source, document)
-    await client.put([document.indexed for _, document in prepared])
+    unfinished = await client.put([document.indexed for _, document in prepared], PASSAGES_PER_TURN)
     async with _duty(engine) as session:
+        await _lock(session, sources)
         for source, document in prepared:
-            await _finish(session, source, document)
+            if source.document_id not in unfinished:
+                await _finish(session, source, document)
 
 
 def _prepare(splitter: Splitter, source: DocumentSource) -> PreparedDocument:
@@ -204,6 +207,13 @@ def _prepare(splitter: Splitter, source: DocumentSource) -> PreparedDocument:
     except Exception:
         logger.exception("the document %s cannot be split", source.document_id)
         return splitter.prepare(replace(source, text="", kind="endpoint", details={}))
+
+
+async def _lock(session: AsyncSession, sources: Sequence[DocumentSource]) -> None:
+    """Documents before their passages, and in the order of their ids, as whoever replaces them does."""
+    ids = [source.document_id for source in sources]
+    rows = select(KnowledgeItem.id).where(col(KnowledgeItem.id).in_(ids)).order_by(col(KnowledgeItem.id))
+    await session.exec(rows.with_for_update())
 
 
 async def _store_passages(session: AsyncSession, source: DocumentSource, document: PreparedDocument) -> None:

@@ -136,8 +136,8 @@ def read_search(message: Mapping[str, Any]) -> SearchRequest:
     )
 
 
-def put_message(documents: Sequence[IndexedDocument]) -> dict[str, Any]:
-    return {"documents": [asdict(document) for document in documents]}
+def put_message(documents: Sequence[IndexedDocument], most: int | None) -> dict[str, Any]:
+    return {"documents": [asdict(document) for document in documents], "most": most}
 
 
 def read_put(message: Mapping[str, Any]) -> list[IndexedDocument]:

@@ -112,7 +112,8 @@ class KnowledgeServer:
                 question, texts, owner = message["question"], message["texts"], UUID(message["owner"])
                 return await self._run(self._asking, lambda: engine.compare(question, texts, owner))
             case "put":
-                return await self._run(self._writing, lambda: engine.put(read_put(message)))
+                unfinished = await self._run(self._writing, lambda: engine.put(read_put(message), message["most"]))
+                return [str(document_id) for document_id in unfinished]
             case "delete":
                 unwanted = [UUID(document_id) for document_id in message["document_ids"]]
                 return await self._run(self._writing, lambda: engine.delete(unwanted))

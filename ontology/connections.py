@@ -51,7 +51,11 @@ class ConnectionCreate(Input):
     relationship_type: Annotated[
         str,
         PydanticField(
-            min_length=1, max_length=80, description="A connection type of the vocabulary.", examples=["part_of"]
+            min_length=1,
+            max_length=80,
+            pattern=r"\S",
+            description="A connection type of the vocabulary.",
+            examples=["part_of"],
         ),
     ]
     from_id: EndId

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from pydantic import computed_field
-from sqlalchemy import ARRAY, CheckConstraint, ForeignKeyConstraint, Index, Text, Uuid
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKeyConstraint, Index, Text, Uuid, extract, func
+from sqlalchemy import select as select_columns
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, col, select
@@ -151,15 +152,16 @@ async def is_any_pending(session: AsyncSession) -> bool:
 
 
 async def claim_pending(session: AsyncSession, limit: int) -> list[KnowledgeItem]:
-    """Documents of all organisations whose index is behind, oldest first, locked until commit (duty `indexing`).
+    """Documents of all organisations whose index is behind, locked until commit (duty `indexing`).
 
-    Other workers skip what is locked here.
+    Each organisation's oldest come before anybody's next, so that nobody waits for all that another has stored; among
+    those, what is short or has waited long. Other workers skip what is locked here.
     """
-    query = (
-        select(KnowledgeItem)
-        .where(*_PENDING)
-        .order_by(col(KnowledgeItem.updated_at))
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
+    row: Any = KnowledgeItem
+    turn = func.row_number().over(partition_by=row.org_id, order_by=row.updated_at)
+    waited = func.abs(extract("epoch", func.now() - row.updated_at))
+    weight = func.pg_column_size(row.text) / (1 + waited)
+    queue = select_columns(row.id, turn.label("turn"), weight.label("weight")).where(*_PENDING).subquery().c
+    first = select_columns(queue.id).order_by(queue.turn, queue.weight).limit(limit)
+    query = select(KnowledgeItem).where(col(KnowledgeItem.id).in_(first)).with_for_update(skip_locked=True)
     return list((await session.exec(query)).all())

@@ -34,7 +34,7 @@ ENDPOINTS = {
 ThingName = Annotated[
     str, PydanticField(min_length=1, max_length=500, pattern=r"\S", examples=["Introduction to Botany"])
 ]
-TypeName = Annotated[str, PydanticField(min_length=1, max_length=80, examples=["course"])]
+TypeName = Annotated[str, PydanticField(min_length=1, max_length=80, pattern=r"\S", examples=["course"])]
 Properties = Annotated[
     dict[str, Any],
     PydanticField(examples=[{"title": "Introduction to Botany", "price": 49, "currency": "EUR"}]),

@@ -17,6 +17,9 @@ BEYOND_ANY_SCHEMA = {
     "invalid_document",
 }
 BEYOND_JSON_SCHEMA = (
+    # U+0085 is a space to Unicode and to this API, and none to the patterns of JSON Schema.
+    "must have at least 1 character",
+    "should match pattern '^(https?://|/)[^",
     "an integer is beyond 64 bits",
     "is beyond the range of a number",
     "holds a NUL character",

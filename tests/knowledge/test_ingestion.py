@@ -16,7 +16,14 @@ from sqlmodel import col, select
 from knowledge.errors import IndexBuilding
 from knowledge.index.interface import SearchScope
 from knowledge.indexing import DocumentSource, Splitter
-from knowledge.ingestion import DOCUMENTS_PER_BATCH, index_pending, ingest_platform, reconcile, store_entries
+from knowledge.ingestion import (
+    DOCUMENTS_PER_BATCH,
+    PASSAGES_PER_TURN,
+    index_pending,
+    ingest_platform,
+    reconcile,
+    store_entries,
+)
 from knowledge.protocol import SearchRequest
 from knowledge.search import Hit, search
 from ontology.actors import Actor, anonymous_actor
@@ -426,3 +433,31 @@ async def test_platform_content_is_public_and_unchanged_content_untouched(
     await index_all(engine, knowledge, splitter)
     assert (await first("telescope")).url == "/docs"
     assert all(hit.title != "Revoked keys" for hit in await find(engine, knowledge, visitor, "revoked key"))
+
+
+async def test_nobody_waits_for_all_that_another_has_stored(
+    engine: AsyncEngine, knowledge: Knowledge, splitter: Splitter
+) -> None:
+    """One batch is enough for a short document, whatever is before it; a long one is done by parts, each kept."""
+    loud, quiet = await register(engine, "Acme"), await register(engine, "Rival")
+    sections = PASSAGES_PER_TURN + 6
+    text = "\n\n".join(
+        f"## Rule {n}\n\n" + f"Animal {n} has its meals at {n} in its stable. " * 6 for n in range(sections)
+    )
+    long = await add_document(engine, loud, "Rules", text)
+    for n in range(DOCUMENTS_PER_BATCH):
+        await add_document(engine, loud, f"Rule {n}")
+    short = await add_document(engine, quiet, "Rotation")
+
+    async def status(actor: Actor, document_id: UUID) -> str:
+        async with open_transaction(engine, actor) as session:
+            return (await get_document(session, actor, document_id)).status
+
+    await index_pending(engine, knowledge.client, splitter)
+    assert (await status(quiet, short), await status(loud, long)) == ("indexed", "pending")
+    assert (await find(engine, knowledge, loud, "meals at 3 in its stable"))[0].document_id == long
+    await index_all(engine, knowledge, splitter)
+    assert await status(loud, long) == "indexed"
+    # The points of whole documents have no vector; no passage was embedded twice.
+    stats = await knowledge.client.stats()
+    assert stats.embedded_texts == stats.points - (DOCUMENTS_PER_BATCH + 2)
