@@ -19,6 +19,7 @@ from knowledge.markdown_html import render_strict
 from ontology.actors import anonymous_actor
 from ontology.database import open_transaction
 from ontology.errors import PortalError, SearchUnavailable
+from ontology.scopes import Scope
 from ontology.search_log import Source
 from portal.pages.document import document_address
 from portal.rendering import environment
@@ -85,8 +86,8 @@ def read_question(request: Request[Any, Any, Any]) -> str:
 
 
 async def _begin(visitor: Visitor, question: str) -> AsyncGenerator[AnswerPart | Restart | Answer]:
-    """Who is not signed in gets quotations: a generator costs its operator money."""
-    services, member = visitor.services, visitor.signed_in
+    """Who is not signed in, or may read no documents, gets quotations: a generator costs its operator money."""
+    services, member = visitor.services, visitor.find_member_who_may(Scope.KNOWLEDGE_READ)
     actor = member.actor if member else anonymous_actor()
     async with open_transaction(services.engine, actor) as session:
         found, own = await find_answer(services, session, actor, question)

@@ -28,7 +28,7 @@ from portal.child_process import PROJECT_DIR
 from tests.knowledge.chat_server import Chat, running_chat
 from tests.knowledge.test_claims import find_outside
 from tests.parts import Parts
-from tests.program import Caller, Program, new_browser, running_program
+from tests.program import Caller, Program, join, new_browser, running_program
 
 PAGES = ("guides/rotation-and-leaks.md", "guides/pagination.md", "guides/idempotency.md", "guides/listing.md")
 ROTATE = "how do I rotate a key without an outage"
@@ -169,6 +169,23 @@ async def test_nobody_is_answered_from_a_foreign_document(knowing: Knowing, aske
     question = "when does the canteen of Zorbia open"
     assert "noon" in (await ask(stranger, question))["text"]
     assert "Zorbia" not in json.dumps(await ask(asker, question))
+
+
+async def test_a_customer_finds_in_the_portal_what_anybody_finds(knowing: Knowing, asker: Caller) -> None:
+    """The role has no `knowledge:read`: the API refuses it, and the pages show the platform's documents alone."""
+    await asker.make("/v1/knowledge/documents", title="Lunch in Zorbia", text="The canteen of Zorbia opens at noon.")
+    await knowing.index()
+    shown: dict[str, list[str]] = {}
+    for role in ("org_user", "customer"):
+        email = f"{uuid4().hex}@example.com"
+        await join(asker, email=email, password="correct horse battery", role=role)
+        async with new_browser(knowing.program.client) as browser:
+            await browser.post_form("/sign-in", {"email": email, "password": "correct horse battery"})
+            paths = ("/search?q=canteen", "/search/suggest?q=canteen", "/search/ask?q=when+does+the+canteen+open")
+            shown[role] = [(await browser.get(path)).text for path in paths]
+            shown[role].append((await browser.post_form("/troubleshoot", {"text": "canteen of Zorbia"})).text)
+    assert ["Zorbia" in text for text in shown["org_user"][:3]] == [True] * 3
+    assert not any("opens at noon" in text or "Lunch in Zorbia" in text for text in shown["customer"])
 
 
 async def test_questions_about_my_own_are_answered_from_my_own(knowing: Knowing, asker: Caller) -> None:
