@@ -113,7 +113,7 @@ async def _show(visitor: Visitor, values: dict[str, str], symptom: Symptom) -> R
     actor = member.actor if member else anonymous_actor()
     services = visitor.services
     try:
-        if symptom.request_id and visitor.signed_in is None:
+        if symptom.request_id and member is None:
             raise NotFound
         async with open_transaction(services.engine, actor) as session:
             found = await troubleshoot(session, actor, services.knowledge, services.openapi(), symptom)
