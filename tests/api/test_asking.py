@@ -3,7 +3,7 @@
 import json
 import shutil
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -78,7 +78,9 @@ class Knowing:
 
 
 @asynccontextmanager
-async def knowing_program(parts: Parts, database: str, directory: Path, **overrides: str) -> AsyncIterator[Knowing]:
+async def knowing_program(
+    parts: Parts, database: str, directory: Path, names: Sequence[str] = PAGES, **overrides: str
+) -> AsyncIterator[Knowing]:
     socket_path = Path(mkdtemp(prefix="one-")) / "k.sock"
     embedder, splitter = Embedder(find_model()), Splitter(find_model())
     index = EdgeIndex(directory / "qdrant", model=embedder.name, dimensions=embedder.dimensions)
@@ -89,7 +91,7 @@ async def knowing_program(parts: Parts, database: str, directory: Path, **overri
     try:
         async with running_program(settings) as program:
             pages = directory / "pages"
-            for name in PAGES:
+            for name in names:
                 (pages / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(PROJECT_DIR / "content" / "docs" / name, pages / name)
             await ingest_platform(program.engine, pages, (), openapi_document("http://one.test") | {"paths": {}})
