@@ -162,6 +162,16 @@ async def test_an_answer_is_streamed_to_who_asks_for_it(asker: Caller) -> None:
     assert events[-1] == ("answer", whole)
 
 
+async def test_a_document_of_ones_own_answers_what_the_platform_has_not(knowing: Knowing, asker: Caller) -> None:
+    question = "do you support single sign-on"
+    assert not (await ask(asker, question))["answered"]
+    text = "Customers on the Business plan sign in through Okta. Upload the SAML metadata under Admin, Identity."
+    await asker.make("/v1/knowledge/documents", title="Single sign-on", text=text)
+    await knowing.index()
+    answer = await ask(asker, question)
+    assert answer["answered"] and "Okta" in answer["text"]
+
+
 async def test_nobody_is_answered_from_a_foreign_document(knowing: Knowing, asker: Caller) -> None:
     stranger = await knowing.program.register("Stranger")
     await stranger.make(
