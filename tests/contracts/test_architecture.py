@@ -74,6 +74,10 @@ WITHOUT_ACTOR = {
         ),
         "duty `patterns`",
     ),
+    **dict.fromkeys(
+        (f"ontology.pattern_changes.{name}" for name in ("_CHANGED", "_CLAIM", "_COMMON")),
+        "duty `patterns`",
+    ),
     "ontology.records.reach": "the door itself",
 }
 STARTERS = {"select", "select_columns", "update", "delete", "insert", "exists", "get", "get_one"}
