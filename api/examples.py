@@ -389,6 +389,7 @@ ANSWER: dict[str, Any] = {
             "text": "Create a new key on the keys page; an expired key cannot be extended.",
             "language": None,
             "citations": [1],
+            "related": False,
         }
     ],
     "citations": [

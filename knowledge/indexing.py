@@ -13,7 +13,7 @@ from uuid import UUID
 
 from knowledge.document_formats import parse_document
 from knowledge.endpoint_texts import endpoint_fields, endpoint_texts, endpoint_words
-from knowledge.index.interface import WeightedText, passage_point_id
+from knowledge.index.interface import OWN_GROUP, WeightedText, passage_point_id
 from knowledge.markdown import Page, flat_headings, parse_page
 from knowledge.model_files import ModelFiles, TokenCounter
 from knowledge.passages import Passage, content_hash, embedded_text, first_sentences, split_page
@@ -47,6 +47,8 @@ class DocumentSource:
     details: dict[str, Any]
     format: str = "markdown"
     labels: tuple[str, ...] = ()
+    is_own_pattern: bool = False
+    """What a group itself calls again and again: it is found where that group is meant (`index/interface.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class Splitter:
             org_id=source.org_id,
             group_id=source.group_id,
             group_ids=source.group_ids,
-            visibility=source.visibility,
+            visibility=OWN_GROUP if source.is_own_pattern else source.visibility,
             kind=source.kind,
             version=source.version,
             names=tuple(dict.fromkeys(_names(source))),

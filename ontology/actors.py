@@ -83,6 +83,11 @@ def platform_actor() -> Actor:
     )
 
 
+def operator_actor(org_id: UUID) -> Actor:
+    """The program, doing in an organisation what nobody in it can do; its events name the platform."""
+    return Actor(id=encode_id("group", PLATFORM_ORG_ID), org_id=org_id, group_id=org_id, scopes=ALL_SCOPES)
+
+
 def anonymous_actor() -> Actor:
     """A visitor who is not signed in: sees what is public, may change nothing."""
     nobody = UUID(int=1)

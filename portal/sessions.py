@@ -86,6 +86,11 @@ class Visitor:
             raise NotAllowed(f"You are here as {role}. Ask an owner of {member.organisation_name} for more.")
         return member
 
+    def find_member_who_may(self, *scopes: Scope) -> SignedIn | None:
+        """For a page that is public too: who lacks a scope is nobody to it, and sees what anybody does."""
+        member = self.signed_in
+        return member if member and member.actor.scopes.issuperset(scopes) else None
+
 
 def _is_secure(services: Services) -> bool:
     return services.settings.public_url.startswith("https:")

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from litestar import Request, Response, get
@@ -19,6 +19,7 @@ from knowledge.markdown_html import render_strict
 from ontology.actors import anonymous_actor
 from ontology.database import open_transaction
 from ontology.errors import PortalError, SearchUnavailable
+from ontology.scopes import Scope
 from ontology.search_log import Source
 from portal.pages.document import document_address
 from portal.rendering import environment
@@ -36,6 +37,7 @@ class PartView:
     language: str | None
     html: Markup | None
     citations: tuple[int, ...]
+    related: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,8 @@ def read_question(request: Request[Any, Any, Any]) -> str:
 
 
 async def _begin(visitor: Visitor, question: str) -> AsyncGenerator[AnswerPart | Restart | Answer]:
-    """Who is not signed in gets quotations: a generator costs its operator money."""
-    services, member = visitor.services, visitor.signed_in
+    """Who is not signed in, or may read no documents, gets quotations: a generator costs its operator money."""
+    services, member = visitor.services, visitor.find_member_who_may(Scope.KNOWLEDGE_READ)
     actor = member.actor if member else anonymous_actor()
     async with open_transaction(services.engine, actor) as session:
         found, own = await find_answer(services, session, actor, question)
@@ -130,7 +132,7 @@ def _join_sentences(parts: Sequence[AnswerPart]) -> tuple[PartView, ...]:
         view = _view_part(part)
         last = views[-1] if views else None
         if last is not None and last.kind == view.kind == "sentence" and last.citations == view.citations:
-            view = PartView("sentence", f"{last.text} {view.text}", None, None, view.citations)
+            view = replace(view, text=f"{last.text} {view.text}")
             views.pop()
         views.append(view)
     return tuple(views)
@@ -138,7 +140,7 @@ def _join_sentences(parts: Sequence[AnswerPart]) -> tuple[PartView, ...]:
 
 def _view_part(part: AnswerPart) -> PartView:
     html = Markup(render_strict(part.text)) if part.kind == "markdown" else None  # noqa: S704 - the renderer escapes
-    return PartView(part.kind, part.text, part.language, html, tuple(part.citations))
+    return PartView(part.kind, part.text, part.language, html, tuple(part.citations), part.related)
 
 
 def _view_source(citation: Citation) -> SourceView:

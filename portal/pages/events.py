@@ -24,6 +24,7 @@ from ontology.events import REQUEST_EVENT, EventFields, EventFilter, list_events
 from ontology.ids import decode_id, encode_id
 from ontology.pagination import PageRequest
 from ontology.records import utc_now
+from ontology.scopes import Scope
 from ontology.vocabulary import EVENT_TYPES
 from portal.rendering import environment, render
 from portal.sessions import Visitor, read_visitor
@@ -81,7 +82,7 @@ class RequestPage:
 @get("/events", opt={"public": True})
 async def events_page(request: Request[Any, Any, Any]) -> Response[Any]:
     visitor = await read_visitor(request)
-    actor = visitor.member().actor
+    actor = visitor.member_who_may(Scope.EVENTS_READ).actor
     values = _read_values(request)
     try:
         wanted = _read_filter(values, utc_now())
@@ -103,7 +104,7 @@ async def events_page(request: Request[Any, Any, Any]) -> Response[Any]:
 async def request_page(request: Request[Any, Any, Any]) -> Response[str]:
     """Raises: NotFound when no event within reach came from that request."""
     visitor = await read_visitor(request)
-    actor = visitor.member().actor
+    actor = visitor.member_who_may(Scope.EVENTS_READ).actor
     request_id: str = request.path_params["request_id"]
     async with open_transaction(visitor.services.engine, actor) as session:
         wanted = EventFilter(request_id=request_id)
@@ -121,7 +122,7 @@ async def request_page(request: Request[Any, Any, Any]) -> Response[str]:
 async def tail(request: Request[Any, Any, Any]) -> Response[Any]:
     """For the page's own script: each event as the row to insert."""
     visitor = await read_visitor(request)
-    actor = visitor.member().actor
+    actor = visitor.member_who_may(Scope.EVENTS_READ).actor
     wanted = _read_filter(_read_values(request) | {"within": ""}, utc_now())
     async with open_transaction(visitor.services.engine, actor) as session:
         position = await find_present(session)
@@ -141,11 +142,16 @@ async def tail(request: Request[Any, Any, Any]) -> Response[Any]:
 
 
 async def _renew(visitor: Visitor) -> Actor:
-    """The member as of now. Raises: InvalidApiKey when the session has ended."""
+    """The member as of now.
+
+    Raises:
+        InvalidApiKey: the session has ended. InsufficientScope: the role was changed to one without events.
+    """
     async with open_lookup(visitor.services.engine, session_digest=digest_token(visitor.token).hex()) as session:
         signed_in = await find_session(session, visitor.token, utc_now())
     if signed_in is None:
         raise InvalidApiKey("The session has ended; sign in again.")
+    signed_in.actor.require(Scope.EVENTS_READ)
     return signed_in.actor
 
 

@@ -118,7 +118,7 @@ async def revoke(request: Request[Any, Any, Any]) -> Response[Any]:
 async def rotate(request: Request[Any, Any, Any]) -> Response[str]:
     """Replace a key by one with the same rights; the old one goes on for a day."""
     visitor = await read_visitor(request)
-    actor = visitor.member().actor
+    actor = visitor.member_who_may(Scope.API_KEYS_MANAGE).actor
     await read_form(request, visitor)
     identity = parse_path_id("keyId", "thing", request.path_params["key_id"])
     pepper = visitor.services.settings.key_pepper

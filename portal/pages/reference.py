@@ -14,7 +14,7 @@ from ontology.database import open_transaction
 from ontology.errors import InvalidRequest, NotFound, SearchUnavailable
 from ontology.key_issuing import mint_explorer_key
 from ontology.records import to_epoch_ms, utc_now
-from ontology.scopes import ALL_SCOPES
+from ontology.scopes import ALL_SCOPES, Scope
 from ontology.usage_patterns import BEFORE_MAX
 from portal.reference_site import OperationGroup, OperationView, find_operation, list_groups
 from portal.rendering import render
@@ -64,7 +64,9 @@ async def next_operations(request: Request[Any, Any, Any]) -> Response[str]:
     visitor = await read_visitor(request)
     services = visitor.services
     context = [*request.query_params.getall("after", []), request.path_params["operation_id"]][-BEFORE_MAX:]
-    actor = visitor.signed_in.actor if visitor.signed_in else replace(anonymous_actor(), scopes=ALL_SCOPES)
+    member = visitor.find_member_who_may(Scope.KNOWLEDGE_READ)
+    scopes = visitor.signed_in.actor.scopes if visitor.signed_in else ALL_SCOPES
+    actor = member.actor if member else replace(anonymous_actor(), scopes=scopes)
     wanted = Wanted(context=context, limit=NEXT_MAX, completed=False)
     found: list[Suggestion] = []
     with suppress(InvalidRequest, SearchUnavailable):

@@ -13,10 +13,11 @@ from api.problems import RETRY_SECONDS
 from knowledge.errors import IndexBuilding
 from knowledge.highlights import mark_words
 from knowledge.search import Hit, search
-from ontology.actors import anonymous_actor
+from ontology.actors import Actor, anonymous_actor
 from ontology.database import open_transaction
 from ontology.errors import SearchUnavailable
 from ontology.ids import decode_id, encode_id, new_id
+from ontology.scopes import Scope
 from ontology.search_log import HITS_MAX, Source
 from portal.pages.asking import AnswerView, answer_visitor, read_question
 from portal.pages.document import document_address
@@ -75,19 +76,20 @@ async def find_results(visitor: Visitor, query: str, limit: int, *, note: bool) 
     """What the visitor may see, grouped by kind. A member's search is noted, or only once a hit of it is opened."""
     if not query:
         return SearchPage("")
-    actor = visitor.signed_in.actor if visitor.signed_in else anonymous_actor()
+    member = visitor.find_member_who_may(Scope.KNOWLEDGE_READ)
+    actor = member.actor if member else anonymous_actor()
     try:
         async with open_transaction(visitor.services.engine, actor) as session:
             hits = await search(session, actor, visitor.services.knowledge, query, limit=limit)
     except SearchUnavailable as refusal:
         retry_seconds = refusal.retry_after_seconds or RETRY_SECONDS
         return SearchPage(query, retry_seconds=retry_seconds, building=isinstance(refusal, IndexBuilding))
-    noted = _note(visitor, query, hits, now=note) if visitor.signed_in else None
+    noted = _note(visitor, actor, query, hits, now=note) if member else None
     return SearchPage(query, _group(hits, query), len(hits), noted=noted)
 
 
-def _note(visitor: Visitor, query: str, hits: Sequence[Hit], *, now: bool) -> str:
-    actor, log = visitor.member().actor, visitor.services.searches
+def _note(visitor: Visitor, actor: Actor, query: str, hits: Sequence[Hit], *, now: bool) -> str:
+    log = visitor.services.searches
     search_id = log.note_search(actor, Source.PORTAL, query, hits) if now else new_id()
     score = hits[0].score if hits else None
     return json.dumps({"search": encode_id("search", search_id), "query": query, "hits": len(hits), "score": score})
@@ -122,8 +124,9 @@ async def note_opened(request: Request[Any, Any, Any]) -> Response[None]:
     visitor = await read_visitor(request)
     form = await read_form(request, visitor)
     opened = _read_opened(form)
-    if visitor.signed_in and opened is not None:
-        visitor.services.searches.note_opened(visitor.signed_in.actor, *opened)
+    member = visitor.find_member_who_may(Scope.KNOWLEDGE_READ)
+    if member and opened is not None:
+        visitor.services.searches.note_opened(member.actor, *opened)
     return Response(None, status_code=204)
 
 

@@ -10,7 +10,7 @@ from litestar import Request, Response, get, post
 from api.examples import ENTITY_CREATE
 from ontology.ids import encode_id
 from ontology.key_shapes import ApiKeyCreate
-from ontology.scopes import Preset
+from ontology.scopes import Preset, Scope
 from portal.pages.keys import NewKey, count_keys, make_key
 from portal.rendering import render
 from portal.sessions import Visitor, read_form, read_visitor
@@ -41,7 +41,7 @@ async def start_page(request: Request[Any, Any, Any]) -> Response[str]:
 @post("/start/key", opt={"public": True})
 async def start_key(request: Request[Any, Any, Any]) -> Response[str]:
     visitor = await read_visitor(request)
-    visitor.member()
+    visitor.member_who_may(Scope.API_KEYS_MANAGE)
     await read_form(request, visitor)
     name = f"Key {await count_keys(visitor) + 1}"
     new = ApiKeyCreate.model_validate({"name": "First key" if name == "Key 1" else name, "preset": Preset.ADMIN.value})
@@ -55,7 +55,7 @@ async def show_start(visitor: Visitor, created: NewKey | None, *, status: int = 
         organisation_name=member.organisation_name,
         organisation_id=encode_id("group", member.actor.org_id),
         handle=member.handle,
-        has_keys=await count_keys(visitor) > 0,
+        has_keys=member.may(Scope.API_KEYS_MANAGE) and await count_keys(visitor) > 0,
         created=created,
         body_example=json.dumps(ENTITY_CREATE, indent=2),
         public_url=public_url,

@@ -15,6 +15,7 @@ from ontology.actors import anonymous_actor
 from ontology.database import open_transaction
 from ontology.errors import Flaw, InvalidJson, NotFound, SearchUnavailable
 from ontology.key_secrets import redact_keys
+from ontology.scopes import Scope
 from portal.pages.search import ResultHit, view_hit
 from portal.rendering import render
 from portal.sessions import Visitor, read_form, read_visitor
@@ -23,6 +24,9 @@ TEXT_LENGTH_MAX, PATH_LENGTH_MAX, BODY_LENGTH_MAX = 20_000, 2_000, 100_000
 NO_SUCH_CALL = (
     "No call of your organisation has this id. A call is in the log about a second after its answer, "
     "for as long as your plan keeps it."
+)
+NOT_FOR_ROLE = (
+    "Your role does not read the calls of your organisation. Paste the problem document or its message instead."
 )
 
 
@@ -105,15 +109,17 @@ async def ask(request: Request[Any, Any, Any]) -> Response[str]:
 
 
 async def _show(visitor: Visitor, values: dict[str, str], symptom: Symptom) -> Response[str]:
-    actor = visitor.signed_in.actor if visitor.signed_in else anonymous_actor()
+    member = visitor.find_member_who_may(Scope.KNOWLEDGE_READ, Scope.EVENTS_READ)
+    actor = member.actor if member else anonymous_actor()
     services = visitor.services
     try:
-        if symptom.request_id and visitor.signed_in is None:
+        if symptom.request_id and member is None:
             raise NotFound
         async with open_transaction(services.engine, actor) as session:
             found = await troubleshoot(session, actor, services.knowledge, services.openapi(), symptom)
     except NotFound:
-        page = TroubleshootPage(values, problems={"text": NO_SUCH_CALL})
+        told = NOT_FOR_ROLE if visitor.signed_in and not member else NO_SUCH_CALL
+        page = TroubleshootPage(values, problems={"text": told})
         return render("troubleshoot.html", visitor.site, page, status=404, cookies=visitor.cookies)
     except SearchUnavailable:
         page = TroubleshootPage(values, available=False)

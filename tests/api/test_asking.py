@@ -3,7 +3,7 @@
 import json
 import shutil
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -28,7 +28,7 @@ from portal.child_process import PROJECT_DIR
 from tests.knowledge.chat_server import Chat, running_chat
 from tests.knowledge.test_claims import find_outside
 from tests.parts import Parts
-from tests.program import Caller, Program, new_browser, running_program
+from tests.program import Caller, Program, join, new_browser, running_program
 
 PAGES = ("guides/rotation-and-leaks.md", "guides/pagination.md", "guides/idempotency.md", "guides/listing.md")
 ROTATE = "how do I rotate a key without an outage"
@@ -78,7 +78,9 @@ class Knowing:
 
 
 @asynccontextmanager
-async def knowing_program(parts: Parts, database: str, directory: Path, **overrides: str) -> AsyncIterator[Knowing]:
+async def knowing_program(
+    parts: Parts, database: str, directory: Path, names: Sequence[str] = PAGES, **overrides: str
+) -> AsyncIterator[Knowing]:
     socket_path = Path(mkdtemp(prefix="one-")) / "k.sock"
     embedder, splitter = Embedder(find_model()), Splitter(find_model())
     index = EdgeIndex(directory / "qdrant", model=embedder.name, dimensions=embedder.dimensions)
@@ -89,7 +91,7 @@ async def knowing_program(parts: Parts, database: str, directory: Path, **overri
     try:
         async with running_program(settings) as program:
             pages = directory / "pages"
-            for name in PAGES:
+            for name in names:
                 (pages / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(PROJECT_DIR / "content" / "docs" / name, pages / name)
             await ingest_platform(program.engine, pages, (), openapi_document("http://one.test") | {"paths": {}})
@@ -160,6 +162,16 @@ async def test_an_answer_is_streamed_to_who_asks_for_it(asker: Caller) -> None:
     assert events[-1] == ("answer", whole)
 
 
+async def test_a_document_of_ones_own_answers_what_the_platform_has_not(knowing: Knowing, asker: Caller) -> None:
+    question = "do you support single sign-on"
+    assert not (await ask(asker, question))["answered"]
+    text = "Customers on the Business plan sign in through Okta. Upload the SAML metadata under Admin, Identity."
+    await asker.make("/v1/knowledge/documents", title="Single sign-on", text=text)
+    await knowing.index()
+    answer = await ask(asker, question)
+    assert answer["answered"] and "Okta" in answer["text"]
+
+
 async def test_nobody_is_answered_from_a_foreign_document(knowing: Knowing, asker: Caller) -> None:
     stranger = await knowing.program.register("Stranger")
     await stranger.make(
@@ -169,6 +181,23 @@ async def test_nobody_is_answered_from_a_foreign_document(knowing: Knowing, aske
     question = "when does the canteen of Zorbia open"
     assert "noon" in (await ask(stranger, question))["text"]
     assert "Zorbia" not in json.dumps(await ask(asker, question))
+
+
+async def test_a_customer_finds_in_the_portal_what_anybody_finds(knowing: Knowing, asker: Caller) -> None:
+    """The role has no `knowledge:read`: the API refuses it, and the pages show the platform's documents alone."""
+    await asker.make("/v1/knowledge/documents", title="Lunch in Zorbia", text="The canteen of Zorbia opens at noon.")
+    await knowing.index()
+    shown: dict[str, list[str]] = {}
+    for role in ("org_user", "customer"):
+        email = f"{uuid4().hex}@example.com"
+        await join(asker, email=email, password="correct horse battery", role=role)
+        async with new_browser(knowing.program.client) as browser:
+            await browser.post_form("/sign-in", {"email": email, "password": "correct horse battery"})
+            paths = ("/search?q=canteen", "/search/suggest?q=canteen", "/search/ask?q=when+does+the+canteen+open")
+            shown[role] = [(await browser.get(path)).text for path in paths]
+            shown[role].append((await browser.post_form("/troubleshoot", {"text": "canteen of Zorbia"})).text)
+    assert ["Zorbia" in text for text in shown["org_user"][:3]] == [True] * 3
+    assert not any("opens at noon" in text or "Lunch in Zorbia" in text for text in shown["customer"])
 
 
 async def test_questions_about_my_own_are_answered_from_my_own(knowing: Knowing, asker: Caller) -> None:
