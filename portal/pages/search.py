@@ -4,9 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from litestar import Request, Response, get, post
+from litestar.response import Redirect
 from markupsafe import Markup, escape
 
 from api.problems import RETRY_SECONDS
@@ -17,6 +19,7 @@ from ontology.actors import Actor, anonymous_actor
 from ontology.database import open_transaction
 from ontology.errors import SearchUnavailable
 from ontology.ids import decode_id, encode_id, new_id
+from ontology.key_secrets import REDACTED, redact_keys
 from ontology.scopes import Scope
 from ontology.search_log import HITS_MAX, Source
 from portal.pages.asking import AnswerView, answer_visitor, read_question
@@ -70,6 +73,11 @@ class SearchPage:
     def available(self) -> bool:
         return self.retry_seconds is None
 
+    @property
+    def hides_key(self) -> bool:
+        """A key was taken out of the query."""
+        return REDACTED in self.query
+
 
 async def find_results(visitor: Visitor, query: str, limit: int, *, note: bool) -> SearchPage:
     """What the visitor may see, grouped by kind. A member's search is noted, or only once a hit of it is opened."""
@@ -105,6 +113,13 @@ async def search_page(request: Request[Any, Any, Any]) -> Response[str]:
     if page.retry_seconds is not None:
         answer.headers["retry-after"] = str(page.retry_seconds)
     return answer
+
+
+@post("/search", opt={"public": True})
+async def search_form(request: Request[Any, Any, Any]) -> Redirect:
+    """From a form: a pasted key is taken out before the text becomes an address, where it would be a leaked one."""
+    query = redact_keys(_clean((await request.form()).get("q")))
+    return Redirect(f"/search?q={quote(query)}" if query else "/search", status_code=303)
 
 
 @get("/search/suggest", opt={"public": True})
@@ -146,8 +161,11 @@ def _read_opened(form: Mapping[str, Sequence[str]]) -> tuple[UUID, str, int, flo
 
 
 def _read_query(request: Request[Any, Any, Any]) -> str:
-    given: str = request.query_params.get("q", "")
-    return given.replace("\x00", "").strip()[:QUERY_LENGTH_MAX]
+    return _clean(request.query_params.get("q"))
+
+
+def _clean(given: object) -> str:
+    return given.replace("\x00", "").strip()[:QUERY_LENGTH_MAX] if isinstance(given, str) else ""
 
 
 def _group(hits: Sequence[Hit], query: str) -> tuple[ResultGroup, ...]:
@@ -176,4 +194,4 @@ def view_hit(hit: Hit, query: str, rank: int = 0) -> ResultHit:
     )
 
 
-handlers = [search_page, suggest, note_opened]
+handlers = [search_page, search_form, suggest, note_opened]

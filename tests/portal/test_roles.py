@@ -42,7 +42,7 @@ DEMANDS = {
 OPEN = {
     *("GET /", "GET /docs", "GET /docs/{slug:path}", "GET /patterns"),
     *("GET /robots.txt", "GET /sitemap.xml", "GET /favicon.ico"),
-    *("GET /search", "GET /search/suggest", "POST /search/opened", "GET /search/ask"),
+    *("GET /search", "POST /search", "GET /search/suggest", "POST /search/opened", "GET /search/ask"),
     *("GET /troubleshoot", "POST /troubleshoot", "GET /reference", "GET /reference/{operation_id:str}"),
     *("GET /reference/{operation_id:str}/next", "GET /reference/{operation_id:str}/values", "POST /explorer-key"),
     *("GET /start", "GET /sign-up", "POST /sign-up", "GET /sign-in", "POST /sign-in", "POST /sign-out"),
