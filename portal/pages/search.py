@@ -24,6 +24,7 @@ from ontology.scopes import Scope
 from ontology.search_log import HITS_MAX, Source
 from portal.pages.asking import AnswerView, answer_visitor, read_question
 from portal.rendering import render
+from portal.search_limits import TOO_MANY, Asking, ask_to_wait, may_ask
 from portal.sessions import Visitor, read_form, read_visitor
 
 QUERY_LENGTH_MAX = 2000
@@ -64,6 +65,8 @@ class SearchPage:
     total: int = 0
     retry_seconds: int | None = None
     building: bool = False
+    problem: str = ""
+    """Why it was not looked for."""
     answer: AnswerView | None = None
     """There when it was asked for."""
     noted: str | None = None
@@ -71,7 +74,7 @@ class SearchPage:
 
     @property
     def available(self) -> bool:
-        return self.retry_seconds is None
+        return self.retry_seconds is None and not self.problem
 
     @property
     def hides_key(self) -> bool:
@@ -105,9 +108,14 @@ def _note(visitor: Visitor, actor: Actor, query: str, hits: Sequence[Hit], *, no
 @get("/search", opt={"public": True})
 async def search_page(request: Request[Any, Any, Any]) -> Response[str]:
     visitor = await read_visitor(request)
-    asks = request.query_params.get("ask") == "1"
-    page = await find_results(visitor, _read_query(request), PAGE_HITS, note=not asks)
-    if page.query and page.available and asks:
+    query, asks = _read_query(request), request.query_params.get("ask") == "1"
+    if query and not await may_ask(request, visitor, Asking.SEARCH):
+        return ask_to_wait(render("search.html", visitor.site, SearchPage(query, problem=TOO_MANY)))
+    page = await find_results(visitor, query, PAGE_HITS, note=not asks)
+    if query and page.available and asks:
+        if not await may_ask(request, visitor, Asking.ANSWER):
+            page = replace(page, answer=AnswerView(False, "extracted", problem=TOO_MANY))
+            return ask_to_wait(render("search.html", visitor.site, page))
         page = replace(page, answer=await answer_visitor(visitor, read_question(request)))
     answer = render("search.html", visitor.site, page, status=200 if page.available else 503)
     if page.retry_seconds is not None:
@@ -125,7 +133,10 @@ async def search_form(request: Request[Any, Any, Any]) -> Redirect:
 @get("/search/suggest", opt={"public": True})
 async def suggest(request: Request[Any, Any, Any]) -> Response[str]:
     visitor = await read_visitor(request)
-    page = await find_results(visitor, _read_query(request), SUGGESTED_HITS, note=False)
+    query = _read_query(request)
+    if query and not await may_ask(request, visitor, Asking.SEARCH):
+        return ask_to_wait(render("_results.html", visitor.site, SearchPage(query, problem=TOO_MANY)))
+    page = await find_results(visitor, query, SUGGESTED_HITS, note=False)
     return render("_results.html", visitor.site, page)
 
 
