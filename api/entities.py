@@ -202,7 +202,8 @@ async def list_entities(call: Call[NoBody, EntitiesQuery]) -> Page[Thing] | Page
     """List entities.
 
     Those of the key's group and every group below it, newest first unless `sort` and `order` say otherwise. Managed
-    types (keys, accounts) are listed only when `type` names one.
+    types (keys, accounts) are listed only when `type` names one, to keys with the scope of the operations that manage
+    it, such as `api_keys:manage`.
     """
     query = call.query
     found = await thing_lists.list_things(
@@ -240,7 +241,8 @@ async def list_entities(call: Call[NoBody, EntitiesQuery]) -> Page[Thing] | Page
 async def get_entity(call: Call[NoBody, ExpandQuery]) -> Thing | ExpandedThing:
     """Get an entity.
 
-    Deleted ones too, with `deletedAt` set. With `expand=connections` also what it is connected to.
+    Deleted ones too, with `deletedAt` set. With `expand=connections` also what it is connected to. One of a managed
+    type (keys, accounts) needs the scope of the operations that manage it, too.
     """
     thing = await things.get_thing(call.session, call.actor, call.ids["entityId"])
     if call.query.expand is None:

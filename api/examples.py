@@ -389,6 +389,7 @@ ANSWER: dict[str, Any] = {
             "text": "Create a new key on the keys page; an expired key cannot be extended.",
             "language": None,
             "citations": [1],
+            "related": False,
         }
     ],
     "citations": [
@@ -418,6 +419,7 @@ DIAGNOSIS: dict[str, Any] = {
     "request": {"method": "POST", "path": "/v1/entities", "query": {}, "body": {"type": "course", "name": "Botany"}},
     "curl": 'curl -sS -X POST "$ONE_URL"/v1/entities …',
     "data": [HIT],
+    "note": None,
 }
 SUGGEST: dict[str, Any] = {"task": "enrol a learner in a course", "limit": 3}
 SUGGESTIONS: dict[str, Any] = {

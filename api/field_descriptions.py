@@ -168,6 +168,7 @@ FIELDS: dict[str, str] = {
     "AnswerPart.text": "The piece itself.",
     "AnswerPart.language": "For code, its language.",
     "AnswerPart.citations": "The numbers of the passages it rests on.",
+    "AnswerPart.related": "Whether it says something beside the answer: it is further from the question.",
     "Citation.number": "Its number in the answer.",
     "Citation.headingPath": "The headings above the passage, the outermost first.",
     "Citation.text": "The passage.",

@@ -44,7 +44,9 @@ class TypeDescription(BaseModel):
         serialization_alias="schema",
         description="JSON Schema (2020-12) of a thing's properties, or a connection's or event's metadata.",
     )
-    count: int | None = Field(description="Live rows of this type within reach; null unless asked for.")
+    count: int | None = Field(
+        description="Live rows of this type within reach; null unless asked for, and of types the key may not read."
+    )
 
 
 @operation(

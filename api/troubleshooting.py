@@ -104,6 +104,7 @@ class DiagnosisAnswer(BaseModel):
     )
     curl: str | None = Field(description="That request as a command; the key comes from `$ONE_API_KEY`.")
     data: list[Hit]
+    note: str | None = Field(description="What was not looked at, and the scope that takes.")
 
 
 @operation(
@@ -123,7 +124,8 @@ async def troubleshoot_call(call: Call[TroubleshootRequest, NoQuery]) -> dict[st
 
     From a message, a problem document or the id of the request: the page of its error, how it differs from the nearest
     call that succeeded, a JSON Patch that makes it fit and the curl command to send instead. The log keeps no bodies:
-    send the request along, and the patch begins with your own values.
+    send the request along, and the patch begins with your own values. Calls of other keys are told to keys with
+    `events:read` only; the rest of the diagnosis needs no more than `knowledge:read`.
     """
     body = call.body
     sent = body.request

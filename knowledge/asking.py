@@ -245,19 +245,28 @@ def _compose(
 
 
 def write_text(parts: Sequence[AnswerPart]) -> str:
-    """All parts as one Markdown text; sentences of one source make a paragraph."""
+    """All parts as one Markdown text; sentences of one source make a paragraph, what is related a list below."""
     blocks: list[str] = []
     last: list[int] | None = None
+    related = [part for part in parts if part.related]
     for part in parts:
+        if part.related:
+            continue
         if part.kind == "sentence":
-            marks = "".join(f" [{number}]" for number in part.citations)
+            said = f"{part.text} {_mark(part)}"
             joined = bool(blocks) and part.citations == last
-            blocks[-1:] = [f"{blocks[-1]} {part.text}{marks}"] if joined else [*blocks[-1:], part.text + marks]
+            blocks[-1:] = [f"{blocks[-1]} {said}"] if joined else [*blocks[-1:], said]
             last = part.citations
         else:
             blocks.append(part.text if part.kind == "markdown" else f"```{part.language or ''}\n{part.text}\n```")
             last = None
+    if related:
+        blocks.append("\n".join(("See also:", *(f"- {part.text} {_mark(part)}" for part in related))))
     return "\n\n".join(blocks)
+
+
+def _mark(part: AnswerPart) -> str:
+    return " ".join(f"[{number}]" for number in part.citations)
 
 
 def _describe_struck(struck: Sequence[str]) -> str | None:

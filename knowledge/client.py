@@ -59,7 +59,7 @@ class KnowledgeClient:
         found = await self._call("weigh", search_message(request), SEARCH_TIMEOUT_SECONDS)
         examples: dict[str, list[float]] = found["examples"]
         nearest = {name: tuple(cosines) for name, cosines in examples.items()}
-        return Likeness(tuple(found["passages"]), nearest, found["unknown_words"])
+        return Likeness(tuple(found["passages"]), nearest, found["unknown_words"], found["own_passage"])
 
     async def compare(self, question: str, texts: Sequence[str], owner: UUID) -> list[float]:
         """The cosine of each text to a question, in order; what is kept of the question is the owner's alone."""

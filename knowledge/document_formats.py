@@ -1,11 +1,13 @@
-"""What each format of a document takes: whether a text can be read, and the entries an OpenAPI document has."""
+"""What each format of a document takes: whether a text can be read, its page, and an OpenAPI document's entries."""
 
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 
-from knowledge.html_text import HtmlInvalid, check_html
+from knowledge.html_text import HtmlInvalid, check_html, parse_html
+from knowledge.markdown import Page, PageInvalid, parse_foreign
 from knowledge.openapi_documents import OpenApiInvalid, count_operations, parse_openapi, read_errors, read_operations
+from knowledge.plain_text import parse_plain_text
 from knowledge.source_document import SourceDocument
 from ontology.documents import DocumentCreate
 from ontology.errors import Flaw, InvalidDocument
@@ -31,6 +33,23 @@ async def check_document(new: DocumentCreate) -> None:
             check_html(new.text)
         except HtmlInvalid as error:
             raise _refuse(str(error), "send it in parts") from error
+
+
+def parse_document(text: str, format: str, title: str) -> Page:
+    """A document that somebody stored as a page; one that cannot be read is empty, and nothing in it is refused.
+
+    Of an OpenAPI document it is what that says of its API as a whole.
+    """
+    if format == DocumentFormat.TEXT:
+        return parse_plain_text(text, title)
+    if format == DocumentFormat.HTML:
+        return parse_html(text, title)
+    if format == DocumentFormat.OPENAPI:
+        return parse_foreign(read_description(text), title)
+    try:
+        return parse_foreign(text, title)
+    except PageInvalid:
+        return parse_foreign("", title)
 
 
 def read_entries(text: str) -> Iterator[SourceDocument]:

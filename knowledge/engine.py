@@ -105,6 +105,7 @@ class Engine:
             tuple(candidate.score for candidate in near),
             {name: tuple(sorted(cosines, reverse=True)[:NEAREST]) for name, cosines in examples.items()},
             share_unknown(self._index, query.words, _whole(request.scope)),
+            self._find_own_passage(vector, request),
         )
 
     def compare(self, question: str, texts: Sequence[str], owner: UUID) -> list[float]:
@@ -198,6 +199,11 @@ class Engine:
 
         words = self._lexicon.correct(query.words, is_known)
         return replace(query, texts=(words,), words=words)
+
+    def _find_own_passage(self, vector: Sequence[float], request: SearchRequest) -> float:
+        """The cosine of the nearest passage that the caller's own organisation wrote; 0 where it wrote none."""
+        scope = replace(request.scope, within=request.scope.within or request.scope.org_id)
+        return max((found.score for found in self._index.search_dense(vector, scope, request.kinds, 1)), default=0.0)
 
     def _embed(self, query: Query, owner: UUID) -> list[float]:
         return _mean([self._embedder.embed_query(text, owner) for text in query.texts])

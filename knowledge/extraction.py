@@ -23,12 +23,16 @@ SPREAD_MAX, SCORE_MIN = 0.15, 0.05
 
 
 class AnswerPart(Record):
-    """A piece of an answer: a sentence as it stands in its document, a code block with its language, or Markdown."""
+    """A piece of an answer: a sentence as it stands in its document, a code block with its language, or Markdown.
+
+    One that is `related` says something beside: it is further from the question than what answers it.
+    """
 
     kind: Literal["sentence", "code", "markdown"]
     text: str
     language: str | None = None
     citations: list[int]
+    related: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,16 @@ def choose_parts(question: str, sources: Sequence[Source], cosines: Sequence[flo
     scored = _keep_best(list(_score(question, sources, cosines)))
     parts: list[AnswerPart] = []
     given: set[str] = set()
+    nearest = max((score for _, sentences in scored for _, score in sentences), default=0.0)
     for place, (source, sentences) in enumerate(scored):
         # Documents repeat each other; a sentence is said once.
         new = [(quote, score) for quote, score in sentences if quote.text not in given]
         chosen = _choose(new, SENTENCES_OF_FIRST if place == 0 else 1)
         given |= {quote.text for quote in chosen}
-        parts += [AnswerPart(kind="sentence", text=quote.text, citations=[source.number]) for quote in chosen]
+        related = place > 0 and max((score for _, score in new), default=0.0) < nearest - SPREAD_MAX
+        parts += [
+            AnswerPart(kind="sentence", text=quote.text, citations=[source.number], related=related) for quote in chosen
+        ]
         if place == 0 and chosen:
             parts += _code_beside(source, chosen)
     return parts

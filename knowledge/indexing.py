@@ -11,19 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from knowledge.document_formats import read_description
+from knowledge.document_formats import parse_document
 from knowledge.endpoint_texts import endpoint_fields, endpoint_texts, endpoint_words
-from knowledge.html_text import parse_html
-from knowledge.index.interface import WeightedText, passage_point_id
-from knowledge.markdown import Page, PageInvalid, flat_headings, parse_foreign, parse_page
+from knowledge.index.interface import OWN_GROUP, WeightedText, passage_point_id
+from knowledge.markdown import Page, flat_headings, parse_page
 from knowledge.model_files import ModelFiles, TokenCounter
 from knowledge.passages import Passage, content_hash, embedded_text, first_sentences, split_page
-from knowledge.plain_text import parse_plain_text
 from knowledge.protocol import IndexedDocument, IndexedPassage
 from knowledge.queries import route_name
 from knowledge.weights import ALIAS_WEIGHT, DESCRIPTION_WEIGHT, HEADING_WEIGHT, TITLE_WEIGHT
 from ontology.actors import PLATFORM_ORG_ID
-from ontology.knowledge_items import DocumentFormat, DocumentKind
+from ontology.knowledge_items import DocumentKind
 
 ALIASES_MAX = 12
 KEPT_MAX = 16
@@ -49,6 +47,8 @@ class DocumentSource:
     details: dict[str, Any]
     format: str = "markdown"
     labels: tuple[str, ...] = ()
+    is_own_pattern: bool = False
+    """What a group itself calls again and again: it is found where that group is meant (`index/interface.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Splitter:
             org_id=source.org_id,
             group_id=source.group_id,
             group_ids=source.group_ids,
-            visibility=source.visibility,
+            visibility=OWN_GROUP if source.is_own_pattern else source.visibility,
             kind=source.kind,
             version=source.version,
             names=tuple(dict.fromkeys(_names(source))),
@@ -151,16 +151,7 @@ class Splitter:
 def _parse(source: DocumentSource) -> Page:
     if source.org_id == PLATFORM_ORG_ID and source.kind != "endpoint":
         return parse_page(source.text)
-    if source.format == DocumentFormat.TEXT:
-        return parse_plain_text(source.text, source.title)
-    if source.format == DocumentFormat.HTML:
-        return parse_html(source.text, source.title)
-    if source.format == DocumentFormat.OPENAPI:
-        return parse_foreign(read_description(source.text), source.title)
-    try:
-        return parse_foreign(source.text, source.title)
-    except PageInvalid:
-        return parse_foreign("", source.title)
+    return parse_document(source.text, source.format, source.title)
 
 
 def _lead_texts(source: DocumentSource, page: Page) -> Iterator[str]:

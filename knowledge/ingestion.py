@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -65,6 +66,23 @@ async def store_platform(session: AsyncSession, sources: Sequence[SourceDocument
         is_learnt if learnt else ~is_learnt,
     )
     return _follow(session, (await session.exec(query.with_for_update())).all(), sources, _new_platform_row)
+
+
+async def store_patterns(session: AsyncSession, org_id: UUID, by_group: Mapping[UUID, Sequence[SourceDocument]]) -> int:
+    """Make the patterns of groups of an organisation what the sources say (duty `patterns`); how many changed."""
+    query = select(KnowledgeItem).where(
+        col(KnowledgeItem.org_id) == org_id,
+        col(KnowledgeItem.group_id).in_(by_group),
+        col(KnowledgeItem.knowledge_type) == "pattern",
+        col(KnowledgeItem.deleted_at).is_(None),
+    )
+    held: dict[UUID, list[KnowledgeItem]] = {group_id: [] for group_id in by_group}
+    for row in (await session.exec(query.with_for_update())).all():
+        held[row.group_id].append(row)
+    return sum(
+        _follow(session, held[group_id], sources, partial(_new_pattern, org_id, group_id))
+        for group_id, sources in by_group.items()
+    )
 
 
 async def index_pending(
@@ -131,7 +149,7 @@ async def reconcile(engine: AsyncEngine, client: KnowledgeClient) -> int:
     held = await client.versions()
     async with _duty(engine) as session:
         query = select(KnowledgeItem.id, KnowledgeItem.indexed_version).where(
-            col(KnowledgeItem.knowledge_type) == "document", col(KnowledgeItem.deleted_at).is_(None)
+            col(KnowledgeItem.knowledge_type) != "chunk", col(KnowledgeItem.deleted_at).is_(None)
         )
         live = dict((await session.exec(query)).all())
         behind = [key for key, version in live.items() if version > 0 and held.get(key) != version]
@@ -153,7 +171,7 @@ async def is_caught_up(engine: AsyncEngine, since: datetime) -> bool:
     is_pending = col(KnowledgeItem.indexed_version) < col(KnowledgeItem.version)
     counted = is_pending & (of_platform | (col(KnowledgeItem.updated_at) <= since))
     query = select(func.count().filter(of_platform), func.count().filter(counted)).where(
-        col(KnowledgeItem.knowledge_type) == "document"
+        col(KnowledgeItem.knowledge_type) != "chunk"
     )
     async with _duty(engine) as session:
         stored, waiting = (await session.exec(query)).one()
@@ -252,8 +270,10 @@ async def _finish(session: AsyncSession, source: DocumentSource, document: Prepa
 
 
 async def _forget(engine: AsyncEngine, deleted: Mapping[UUID, int]) -> None:
+    """What somebody wrote stays as a deleted row; of patterns, which come and go, nothing does."""
+    is_pattern = col(KnowledgeItem.id).in_(deleted) & (col(KnowledgeItem.knowledge_type) == "pattern")
     async with _duty(engine) as session:
-        await session.exec(delete(KnowledgeItem).where(_is_passage_of(list(deleted))))
+        await session.exec(delete(KnowledgeItem).where(_is_passage_of(list(deleted)) | is_pattern))
         for document_id, version in deleted.items():
             own = col(KnowledgeItem.id) == document_id
             await session.exec(update(KnowledgeItem).where(own).values(indexed_version=version))
@@ -282,6 +302,7 @@ def _to_source(row: KnowledgeItem, group_ids: tuple[UUID, ...]) -> DocumentSourc
         details=row.metadata_,
         format=row.format,
         labels=tuple(row.labels),
+        is_own_pattern=row.knowledge_type == "pattern",
     )
 
 
@@ -312,6 +333,12 @@ def _new_platform_row() -> KnowledgeItem:
         version=0,
         visibility=Visibility.PUBLIC,
         created_by=platform_actor().id,
+    )
+
+
+def _new_pattern(org_id: UUID, group_id: UUID) -> KnowledgeItem:
+    return KnowledgeItem(
+        org_id=org_id, group_id=group_id, knowledge_type="pattern", version=0, created_by=platform_actor().id
     )
 
 

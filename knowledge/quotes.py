@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from markdown_it.token import Token
 
+from knowledge.document_formats import parse_document
 from knowledge.highlights import STOP_WORDS
-from knowledge.markdown import Page, PageInvalid, code_fences, fence_info, parse_foreign, parse_page, plain_text
-from knowledge.plain_text import parse_plain_text
+from knowledge.markdown import Page, PageInvalid, code_fences, fence_info, parse_page, plain_text
 from knowledge.words import split_identifiers
 
 # Longer ones are quoted from their passage: parsing must not hold a process up.
@@ -112,9 +112,7 @@ def _parse(source: str, format: str, title: str, of_platform: bool) -> Page | No
     if len(source) > SOURCE_CHARACTERS_MAX:
         return None
     try:
-        if of_platform:
-            return parse_page(source)
-        return parse_plain_text(source, title) if format == "text" else parse_foreign(source, title)
+        return parse_page(source) if of_platform else parse_document(source, format, title)
     except PageInvalid:
         return None
 

@@ -21,7 +21,7 @@ from knowledge.client import KnowledgeClient
 from knowledge.highlights import find_highlights
 from knowledge.index.interface import SearchScope
 from knowledge.protocol import RankedDocument, SearchRequest
-from ontology.actors import Actor
+from ontology.actors import PLATFORM_ORG_ID, Actor
 from ontology.ids import KnowledgeId
 from ontology.knowledge_items import KnowledgeItem
 from ontology.records import Record
@@ -77,11 +77,15 @@ async def search(
     if not ranked:
         return []
     rows = await _load_rows(session, actor, ranked)
+    own_patterns = {row.external_id for row in rows.values() if row.knowledge_type == "pattern"}
     hits: list[Hit] = []
     for entry in ranked:
         document = rows.get(entry.document_id)
         passage = rows.get(entry.passage_id) if entry.passage_id else rows.get(_first(entry.document_id))
-        if document is not None and passage is not None:
+        if document is None or passage is None:
+            continue
+        # What others do too is told once: as the group's own.
+        if document.org_id != PLATFORM_ORG_ID or document.external_id not in own_patterns:
             hits.append(_to_hit(document, passage, entry.score, query))
     return hits[:limit]
 
@@ -122,7 +126,7 @@ async def _load_rows(
         .where(chosen, col(item.deleted_at).is_(None))
         .with_only_columns(
             *_columns(item.id, item.document_id, item.position, item.kind, item.title, item.external_id, item.url),
-            *_columns(item.heading_path, item.anchor),
+            *_columns(item.org_id, item.knowledge_type, item.heading_path, item.anchor),
             *(col(item.metadata_)[name].astext.label(name) for name in ("method", "path", "operationId")),
             case((col(item.knowledge_type) == "chunk", col(item.text)), else_="").label("text"),
         )

@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from sqlalchemy import false
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlmodel.sql.expression import SelectOfScalar
 
 from knowledge.answerability import measure_margin
 from knowledge.client import KnowledgeClient
@@ -28,12 +30,17 @@ from ontology.ids import encode_id
 from ontology.knowledge_items import DocumentKind, KnowledgeItem
 from ontology.nearest_names import NEAREST_MAX
 from ontology.records import to_epoch_ms
+from ontology.scopes import Scope
 
 LIMIT_DEFAULT = 5
 FLAWS_MAX, TEXT_MAX = 50, 500
 # A message is taken for an error from this margin on (`answerability.measure_margin`, among errors). Of our own hundred
 # judged messages at least 96 have it, of those of Next.js and pylint in the development sets less than half.
 KNOWN_FROM = 0.14
+OF_OTHERS = (
+    f"None of your own calls has this id. Reading the calls of others needs the scope `{Scope.EVENTS_READ}`. "
+    "A call is in the log about a second after its answer."
+)
 COMPARED = {"path": "path", "userAgent": "user agent", "ipAddress": "address"}
 _REQUEST_ID = re.compile(r"\breq_[0-9a-hjkmnp-tv-z]{24}\b")
 _ERRORS = {error.code: error for error in list_error_classes()}
@@ -51,7 +58,10 @@ class Symptom:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What is known. `flaws` are the places the problem names, `nearest` a like call that succeeded."""
+    """What is known. `flaws` are the places the problem names, `nearest` a like call that succeeded.
+
+    `note` says which scope it takes to be told more.
+    """
 
     code: str | None
     cause: str | None
@@ -61,6 +71,7 @@ class Diagnosis:
     repair: Repair | None
     basis: str | None
     hits: tuple[Hit, ...]
+    note: str | None
 
     @property
     def differences(self) -> list[dict[str, Any]]:
@@ -81,6 +92,7 @@ class Diagnosis:
             "request": repair.request.as_json() if repair else None,
             "curl": write_curl(repair.request) if repair else None,
             "data": [hit.as_json() for hit in self.hits],
+            "note": self.note,
         }
 
 
@@ -103,16 +115,16 @@ async def troubleshoot(
     *,
     limit: int = LIMIT_DEFAULT,
 ) -> Diagnosis:
-    """What can be told of a failure within the actor's reach.
+    """What can be told of a failure within the actor's reach: without `events:read`, of calls of its own key only.
 
     Raises:
-        NotFound: no call within reach has `request_id`, whoever else's it is.
+        NotFound: no call within reach has `request_id`, whoever else's it is; to who may read them all.
         SearchUnavailable: the code is not known, and the search that could tell does not answer.
     """
     if symptom.problem is None and symptom.message:
         read = read_paste(symptom.message)
         symptom = Symptom(read.message, read.problem, symptom.request_id or read.request_id, symptom.request)
-    call = await _find_call(session, actor, symptom)
+    call, note = await _find_call(session, actor, symptom)
     flaws = _read_flaws(symptom.problem)
     code = _read_code(symptom.problem) or (call.metadata_.get("errorCode") if call else None)
     nearest = await _find_nearest_success(session, actor, call) if call else None
@@ -127,7 +139,7 @@ async def troubleshoot(
     hits = await _find_pages(session, actor, client, code, _describe(symptom, code), limit)
     if code is None and hits and symptom.message and await _is_known(actor, client, symptom.message):
         code = hits[0].external_id
-    return Diagnosis(code, _explain(code, flaws, hits), flaws, call, nearest, repair, basis, hits)
+    return Diagnosis(code, _explain(code, flaws, hits), flaws, call, nearest, repair, basis, hits, note)
 
 
 def describe_call(call: LoggedRequest) -> dict[str, Any]:
@@ -153,25 +165,39 @@ def compare_calls(failed: LoggedRequest, succeeded: LoggedRequest) -> list[dict[
     return [{"field": label, "failed": one, "succeeded": other} for label, one, other in pairs if one != other]
 
 
-async def _find_call(session: AsyncSession, actor: Actor, symptom: Symptom) -> LoggedRequest | None:
-    """Raises: NotFound when it was asked for by its id."""
+async def _find_call(session: AsyncSession, actor: Actor, symptom: Symptom) -> tuple[LoggedRequest | None, str | None]:
+    """The call, or why it is not told, which is the same whether it is another key's or nobody's.
+
+    Raises:
+        NotFound: it was asked for by its id, and the actor may read every call within reach.
+    """
     named = symptom.request_id
     request_id = named or _text((symptom.problem or {}).get("requestId"))
     if not _REQUEST_ID.fullmatch(request_id):
         if named:
             raise NotFound
-        return None
-    query = select_events(actor, LoggedRequest, EventFilter(type=REQUEST_EVENT, request_id=request_id))
+        return None, None
+    query = _select_calls(actor, EventFilter(type=REQUEST_EVENT, request_id=request_id))
     found: LoggedRequest | None = (await session.exec(query.limit(1))).first()
+    if found is None and Scope.EVENTS_READ not in actor.scopes:
+        return None, OF_OTHERS
     if found is None and named:
         raise NotFound("No call within reach has this id. A call is in the log about a second after its answer.")
-    return found
+    return found, None
+
+
+def _select_calls(actor: Actor, wanted: EventFilter) -> SelectOfScalar[Any]:
+    """Those of the actor's own key alone, unless it may read events."""
+    query = select_events(actor, LoggedRequest, wanted)
+    if Scope.EVENTS_READ in actor.scopes:
+        return query
+    return query.where(col(LoggedRequest.key_id) == actor.key_id if actor.key_id else false())
 
 
 async def _find_nearest_success(session: AsyncSession, actor: Actor, call: LoggedRequest) -> LoggedRequest | None:
     """The call of the same operation that succeeded last before it, or else first after it."""
     endpoint = f"{call.metadata_.get('method')} {call.metadata_.get('endpoint')}"
-    query = select_events(actor, LoggedRequest, EventFilter(type=REQUEST_EVENT, endpoint=endpoint, status="2xx"))
+    query = _select_calls(actor, EventFilter(type=REQUEST_EVENT, endpoint=endpoint, status="2xx"))
     identity = col(LoggedRequest.id)
     before = (await session.exec(query.where(identity < call.id).order_by(identity.desc()).limit(1))).first()
     return before or (await session.exec(query.where(identity > call.id).order_by(identity).limit(1))).first()
@@ -180,11 +206,13 @@ async def _find_nearest_success(session: AsyncSession, actor: Actor, call: Logge
 async def _find_pages(
     session: AsyncSession, actor: Actor, client: KnowledgeClient, code: str | None, words: str, limit: int
 ) -> tuple[Hit, ...]:
-    """The page of the code first, from the database alone; then what the search finds among the errors.
+    """The page of the code first, from the database alone; then what the search finds among the errors by the words.
 
     Raises:
         SearchUnavailable: it is needed, since there is no page of the code.
     """
+    if not words:
+        return ()
     exact = await _find_code(session, actor, code) if code else []
     try:
         found = await search(session, actor, client, words, limit=limit, kinds=[DocumentKind.ERROR])

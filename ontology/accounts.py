@@ -5,26 +5,23 @@ that states the e-mail address. It signs in as one of its people (`Person.accoun
 group. A session is shown to its organisation and to who holds its token.
 """
 
-import asyncio
 import hashlib
 import secrets
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerifyMismatchError
 from sqlalchemy import ForeignKeyConstraint, Index, LargeBinary, Text, UniqueConstraint, Uuid, delete
 from sqlmodel import Field, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ontology.actors import Actor
+from ontology.actors import Actor, platform_actor
 from ontology.database import state, state_actor
 from ontology.errors import NotFound
 from ontology.events import record_event
 from ontology.groups import ACTIVE, Group, find_ancestor_ids
 from ontology.ids import encode_id, new_id
+from ontology.passwords import matches_hash
 from ontology.people import Person, act_as
 from ontology.plans import Plan
 from ontology.records import Record, Timestamp
@@ -34,10 +31,6 @@ from ontology.scopes import Scope
 SESSION_LIFE = timedelta(days=14)
 # A page offers no more places to go to than this.
 MEMBERSHIPS_SHOWN = 20
-PASSWORD_LENGTH_MIN, PASSWORD_LENGTH_MAX = 10, 200
-# 19 MiB and two passes (OWASP); two threads, so that a flood of sign-ins takes neither the memory nor the event loop.
-_HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-_POOL = ThreadPoolExecutor(max_workers=2, thread_name_prefix="password")
 
 
 class Account(Record, table=True):
@@ -116,20 +109,6 @@ def digest_token(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-async def hash_password(password: str) -> str:
-    return await asyncio.get_running_loop().run_in_executor(_POOL, _HASHER.hash, password)
-
-
-def _matches(stored: str, password: str) -> bool:
-    try:
-        return _HASHER.verify(stored, password)
-    except (VerifyMismatchError, InvalidHashError):
-        return False
-
-
-_DUMMY_HASH = _HASHER.hash("no account has this password")
-
-
 async def create_account(session: AsyncSession, person: Person, password_hash: str, now: datetime) -> Account:
     """Give a person a way to sign in; the database refuses a second account for one e-mail address."""
     account = Account(
@@ -153,9 +132,30 @@ async def verify_password(session: AsyncSession, email: str, password: str) -> A
     """
     query = select(Account).where(Account.email == normalise_email(email))
     account = (await session.exec(query)).first()
-    stored = account.password_hash if account else _DUMMY_HASH
-    matches = await asyncio.get_running_loop().run_in_executor(_POOL, _matches, stored, password)
-    return account if account and matches else None
+    matches = await matches_hash(password, account.password_hash if account else None)
+    return account if matches else None
+
+
+async def set_password(
+    session: AsyncSession, account: Account, password_hash: str, *, kept: str = "", by_operator: bool = False
+) -> int:
+    """Give an account another password; how many sessions this ended, in all its organisations.
+
+    Every session ends but the one of the token `kept`, and each place the account belongs to gets the event. API keys
+    stay as they are. The session comes from `open_lookup(email=…)`.
+    """
+    await state(session, {"org_id": str(account.org_id), "group_id": str(account.org_id)})
+    account.password_hash = password_hash
+    await session.flush()
+    ended = 0
+    for person in await _list_people(session, account.id, limit=None):
+        await _state_person(session, person)
+        ended += await close_sessions_of(session, person, kept)
+        actor = act_as(person, Plan.STARTER)
+        acting = replace(actor, id=platform_actor().id) if by_operator else actor
+        record_event(session, acting, "password_reset_completed", group_id=person.group_id, target_id=actor.id)
+        await session.flush()
+    return ended
 
 
 async def find_account(session: AsyncSession, email: str) -> Account | None:
@@ -239,11 +239,11 @@ async def switch_session(session: AsyncSession, signed_in: SignedIn, token: str,
     return await open_session(session, person, now)
 
 
-async def _list_people(session: AsyncSession, account_id: UUID) -> list[Person]:
-    """The active people of an account, in all organisations."""
+async def _list_people(session: AsyncSession, account_id: UUID, limit: int | None = MEMBERSHIPS_SHOWN) -> list[Person]:
+    """The active people of an account, in all organisations; whoever was removed has no session any more."""
     await state(session, {"account_id": str(account_id)})
     query = select(Person).where(col(Person.account_id) == account_id, col(Person.status) == ACTIVE)
-    return list((await session.exec(query.order_by(col(Person.id)).limit(MEMBERSHIPS_SHOWN))).all())
+    return list((await session.exec(query.order_by(col(Person.id)).limit(limit))).all())
 
 
 async def _list_memberships(session: AsyncSession, current: Person) -> tuple[Membership, ...]:
@@ -295,9 +295,11 @@ async def close_session(session: AsyncSession, actor: Actor, token: str) -> None
         record_event(session, actor, "user_logout", group_id=actor.group_id, target_id=actor.id)
 
 
-async def close_sessions_of(session: AsyncSession, person: Person) -> None:
-    """Sign a person out everywhere, on every process."""
+async def close_sessions_of(session: AsyncSession, person: Person, kept: str = "") -> int:
+    """Sign a person out everywhere, on every process, but for the session of the token `kept`; how many ended."""
     query = delete(PortalSession).where(
-        col(PortalSession.org_id) == person.org_id, col(PortalSession.person_id) == person.id
+        col(PortalSession.org_id) == person.org_id,
+        col(PortalSession.person_id) == person.id,
+        col(PortalSession.digest) != digest_token(kept),
     )
-    await session.exec(query)
+    return (await session.exec(query)).rowcount

@@ -34,8 +34,8 @@ class Actor:
     edits_own_only: bool = False
     feature_sets: frozenset[str] = frozenset()
 
-    def require(self, scope: Scope) -> None:
-        """Refuse unless the actor holds the scope.
+    def require(self, scope: Scope, what: str = "This operation") -> None:
+        """Refuse unless the actor holds the scope; `what` needs it.
 
         Raises:
             InsufficientScope: naming the scope that is missing.
@@ -46,7 +46,7 @@ class Actor:
                 f"the key lacks `{scope}`",
                 f"use a key with `{scope}`, made on the keys page or with `POST /v1/api-keys`",
             )
-            raise InsufficientScope(f"This operation needs the scope `{scope}`.", flaws=[flaw])
+            raise InsufficientScope(f"{what} needs the scope `{scope}`.", flaws=[flaw])
 
     def require_own(self, created_by: str) -> None:
         """Refuse to change a row that another made, to whom may change only their own.
@@ -81,6 +81,11 @@ def platform_actor() -> Actor:
         group_id=PLATFORM_ORG_ID,
         scopes=ALL_SCOPES,
     )
+
+
+def operator_actor(org_id: UUID) -> Actor:
+    """The program, doing in an organisation what nobody in it can do; its events name the platform."""
+    return Actor(id=encode_id("group", PLATFORM_ORG_ID), org_id=org_id, group_id=org_id, scopes=ALL_SCOPES)
 
 
 def anonymous_actor() -> Actor:

@@ -83,14 +83,14 @@ class Stored:
 
 
 async def get_document(session: AsyncSession, actor: Actor, document_id: UUID) -> KnowledgeItem:
-    """A live document the actor may read.
+    """A live document the actor may read, or a pattern of its own calls.
 
     Raises:
         NotFound: the same whether it does not exist or lies out of reach.
     """
     query = KnowledgeItem.visible_to(actor).where(
         col(KnowledgeItem.id) == document_id,
-        col(KnowledgeItem.knowledge_type) == "document",
+        col(KnowledgeItem.knowledge_type) != "chunk",
         col(KnowledgeItem.deleted_at).is_(None),
     )
     if (found := (await session.exec(query)).first()) is None:
@@ -194,7 +194,7 @@ async def delete_document(session: AsyncSession, actor: Actor, document_id: UUID
     """Delete a document and its entries; search stops showing them at once, the index forgets them soon after.
 
     Raises:
-        NotFound: not within reach (a document shared from above can be read but not deleted).
+        NotFound: not within reach, or not written (what is shared from above, and patterns, can only be read).
         Conflict: it is an entry of a specification.
     """
     query = select(KnowledgeItem).where(

@@ -24,7 +24,7 @@ from ontology.ids import decode_id, encode_id
 from ontology.people import Person
 from ontology.records import to_epoch_ms
 from ontology.scopes import Scope
-from ontology.thing_rows import Thing
+from ontology.thing_rows import Thing, may_read_type
 from ontology.vocabulary import get_connection_type
 
 DEPTH_MAX, ROWS_MAX = 5, 10_000
@@ -141,7 +141,8 @@ async def _describe_ends(
     found: dict[str, dict[str, Any]] = {}
     for kind, identities in by_kind.items():
         for identity, type, name in await _find_ends(session, actor, kind, identities):
-            told = {"type": type, "name": name} if _SCOPES[kind] in actor.scopes else {"type": None, "name": None}
+            may_read = _SCOPES[kind] in actor.scopes and (kind != "thing" or may_read_type(actor, type))
+            told = {"type": type, "name": name} if may_read else {"type": None, "name": None}
             typed = encode_id(kind, identity)
             found[typed] = {"_id": typed, "kind": kind, "depth": depth} | told
     return {value: found[value] for value in ids if value in found}

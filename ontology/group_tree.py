@@ -178,6 +178,6 @@ async def _index_again(session: AsyncSession, actor: Actor, group_ids: list[UUID
     """The index knows each document's ancestors: a new version makes the worker tell it anew."""
     statement = text(
         "UPDATE knowledge_items SET version = version + 1 WHERE org_id = :org_id AND group_id = ANY(:group_ids) "
-        "AND knowledge_type = 'document' AND deleted_at IS NULL"
+        "AND knowledge_type <> 'chunk' AND deleted_at IS NULL"
     )
     await run_sql(session, statement, {"org_id": actor.org_id, "group_ids": group_ids})

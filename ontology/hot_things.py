@@ -32,7 +32,7 @@ from ontology.ids import encode_id, encode_suffix, new_id
 from ontology.pagination import PageRequest, describe_list, make_cursor, read_cursor
 from ontology.plans import PLAN_LIMITS
 from ontology.records import to_epoch_ms
-from ontology.thing_rows import MANAGED_TYPES, Thing
+from ontology.thing_rows import MANAGED_TYPES, Thing, require_readable_type
 from ontology.things import ThingCreate, check_new_thing
 from ontology.vocabulary import THING_TYPES, get_thing_type
 
@@ -57,7 +57,7 @@ async def read_thing(database: FastDatabase, actor: Actor, thing_id: UUID) -> tu
     """A thing within reach as JSON, deleted ones included, and when it last changed.
 
     Raises:
-        NotFound: the same whether it does not exist or lies out of reach. Unserved.
+        NotFound: the same whether it does not exist or lies out of reach. InsufficientScope: of its type. Unserved.
     """
     statement = _read_statement(_reach_of(actor, Thing))
     rows = await database.read(
@@ -65,6 +65,7 @@ async def read_thing(database: FastDatabase, actor: Actor, thing_id: UUID) -> tu
     )
     if not rows:
         raise NotFound
+    require_readable_type(actor, cast("bytes", rows[0][2]).decode())
     return _squeeze(_encode(rows[0])), _read_moment(cast("bytes", rows[0][3]))
 
 
@@ -76,11 +77,13 @@ async def read_things(
     Only for an actor who reaches the whole organisation: for others no index serves the list in every case.
 
     Raises:
-        UnknownType, InvalidCursor. Unserved.
+        UnknownType, InsufficientScope, InvalidCursor. Unserved.
     """
     if actor.group_id != actor.org_id or page.limit not in LIMITS:
         raise Unserved
     name = get_thing_type(type, "query.type").name if type else None
+    if name is not None:
+        require_readable_type(actor, name)
     purpose = _list_purpose(type, include_deleted)
     after = read_cursor(page, actor, purpose)
     statement = _list_statement(_reach_of(actor, Thing), page.limit, name is not None, include_deleted)

@@ -73,6 +73,9 @@ class KnowledgeFields(TenantRow):
 class KnowledgeItem(KnowledgeFields, table=True):
     """A document, or a chunk of one (`document_id`); the few fields of each are null in the other.
 
+    A group's own common calls are of the type `pattern`: indexed and read as documents are, but none that anybody
+    wrote, so they are neither listed nor counted with those, and nobody replaces or deletes them.
+
     Documents of one group have different external ids; so have entries of one kind in one OpenAPI document.
     """
 
@@ -80,7 +83,9 @@ class KnowledgeItem(KnowledgeFields, table=True):
     __table_args__ = (
         ForeignKeyConstraint(["org_id", "group_id"], ["groups.org_id", "groups.id"]),
         CheckConstraint("visibility IN ('group', 'subtree', 'public')", name="visibility"),
-        CheckConstraint("knowledge_type IN ('label', 'document', 'chunk', 'vector_only')", name="knowledge_type"),
+        CheckConstraint(
+            "knowledge_type IN ('label', 'document', 'chunk', 'vector_only', 'pattern')", name="knowledge_type"
+        ),
         Index("ix_knowledge_items_org_id_id", "org_id", "id"),
         Index("ix_knowledge_items_document_id_position", "document_id", "position"),
         Index(
@@ -103,9 +108,17 @@ class KnowledgeItem(KnowledgeFields, table=True):
             postgresql_where=sql("knowledge_type = 'document' AND document_id IS NOT NULL AND deleted_at IS NULL"),
         ),
         Index(
+            "uq_knowledge_items_pattern",
+            "org_id",
+            "group_id",
+            "external_id",
+            unique=True,
+            postgresql_where=sql("knowledge_type = 'pattern' AND deleted_at IS NULL"),
+        ),
+        Index(
             "ix_knowledge_items_pending",
             "updated_at",
-            postgresql_where=sql("knowledge_type = 'document' AND indexed_version < version"),
+            postgresql_where=sql("knowledge_type <> 'chunk' AND indexed_version < version"),
         ),
     )
     knowledge_type: str = Field(default="document", sa_type=Text, exclude=True)
@@ -132,7 +145,7 @@ class KnowledgeItem(KnowledgeFields, table=True):
 
 # Served by the partial index `ix_knowledge_items_pending`.
 _PENDING = (
-    col(KnowledgeItem.knowledge_type) == "document",
+    col(KnowledgeItem.knowledge_type) != "chunk",
     col(KnowledgeItem.indexed_version) < col(KnowledgeItem.version),
 )
 
@@ -146,13 +159,13 @@ async def list_chunks(session: AsyncSession, document_id: UUID) -> list[Knowledg
 
 
 async def is_any_pending(session: AsyncSession) -> bool:
-    """Whether the index is behind for any document of any organisation (duty `indexing`)."""
+    """Whether the index is behind for any of them, of any organisation (duty `indexing`)."""
     query = select(KnowledgeItem.id).where(*_PENDING).limit(1)
     return (await session.exec(query)).first() is not None
 
 
 async def claim_pending(session: AsyncSession, limit: int) -> list[KnowledgeItem]:
-    """Documents of all organisations whose index is behind, locked until commit (duty `indexing`).
+    """What the index is behind for, of all organisations, locked until commit (duty `indexing`).
 
     Each organisation's oldest come before anybody's next, so that nobody waits for all that another has stored; among
     those, what is short or has waited long. Other workers skip what is locked here.

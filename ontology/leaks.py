@@ -17,18 +17,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ontology.actors import PLATFORM_ORG_ID, Actor
+from ontology.actors import Actor, operator_actor
 from ontology.database import open_duty, open_transaction
 from ontology.errors import InvalidApiKey, NotFound
 from ontology.groups import get_organisation
-from ontology.ids import ThingId, encode_id
+from ontology.ids import ThingId
 from ontology.key_bounds import find_end
 from ontology.key_secrets import KeySecret, digest_key, redact_keys
 from ontology.key_shapes import describe_status
 from ontology.keys import end_key, record_key_event
 from ontology.limits import Limiter
 from ontology.records import Input, Moment, Record, parse_moment, to_epoch_ms
-from ontology.scopes import ALL_SCOPES
 from ontology.thing_rows import Status, Thing
 from ontology.things import add_thing
 
@@ -120,7 +119,7 @@ async def end_leaked_keys(
     real: set[str] = set()
     for org_id, secrets in owners.items():
         texts = {secret.key_id: digests[secret.digest] for secret in secrets}
-        actor = Actor(id=encode_id("group", PLATFORM_ORG_ID), org_id=org_id, group_id=org_id, scopes=ALL_SCOPES)
+        actor = operator_actor(org_id)
         async with open_transaction(engine, actor) as session:
             await _end_keys(session, actor, {key_id: found[text] for key_id, text in texts.items()}, now)
         await limiter.raise_epoch(org_id)

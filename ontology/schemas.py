@@ -12,7 +12,7 @@ from ontology.actors import Actor
 from ontology.connection_rows import Connection
 from ontology.database import run_sql
 from ontology.events import Event
-from ontology.thing_rows import Thing
+from ontology.thing_rows import Thing, may_read_type
 from ontology.vocabulary import CONNECTION_TYPES, EVENT_TYPES, THING_TYPES, Properties
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -58,9 +58,9 @@ def _describe_items(items: str | dict[str, Any]) -> dict[str, Any]:
 
 
 async def count_by_type(session: AsyncSession, actor: Actor, dimension: str) -> dict[str, int]:
-    """Live rows within reach by type; every type of the dimension has its count."""
+    """Live rows within reach by type; every type of the dimension that the actor may read has its count."""
     if dimension == "things":
-        kind, known = col(Thing.type), list(THING_TYPES)
+        kind, known = col(Thing.type), [name for name in THING_TYPES if may_read_type(actor, name)]
         query = select_columns(kind, func.count()).where(Thing.reach(actor), col(Thing.deleted_at).is_(None))
     elif dimension == "connections":
         kind, known = col(Connection.relationship_type), list(CONNECTION_TYPES)
@@ -70,4 +70,5 @@ async def count_by_type(session: AsyncSession, actor: Actor, dimension: str) -> 
         kind, known = col(Event.type), list(EVENT_TYPES)
         query = select_columns(kind, func.count()).where(Event.reach(actor))
     rows: Sequence[Any] = (await run_sql(session, query.group_by(kind))).all()
-    return dict.fromkeys(known, 0) | {row[0]: row[1] for row in rows}
+    counts = {row[0]: row[1] for row in rows}
+    return {name: counts.get(name, 0) for name in known}

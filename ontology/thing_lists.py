@@ -18,7 +18,7 @@ from ontology.database import run_sql
 from ontology.groups import get_group
 from ontology.pagination import Page, PageRequest, Sort, count_rows, describe_list, fetch_page, fetch_sorted_page
 from ontology.property_filters import PropertyFilter, match_properties
-from ontology.thing_rows import MANAGED_TYPES, Thing
+from ontology.thing_rows import MANAGED_TYPES, Thing, require_readable_type
 from ontology.vocabulary import get_thing_type
 
 _SEARCH_WORDS_MAX = 8
@@ -71,10 +71,13 @@ async def list_things(
 
     Raises:
         NotFound: the group is out of reach. UnknownType: the type.
+        InsufficientScope: the type is managed, and needs the scope of the operations that manage it.
     """
     query = Thing.visible_to(actor).where(*_narrow(narrow))
     if type:
-        query = query.where(col(Thing.type) == get_thing_type(type, "query.type").name)
+        name = get_thing_type(type, "query.type").name
+        require_readable_type(actor, name)
+        query = query.where(col(Thing.type) == name)
     else:
         query = query.where(col(Thing.type).not_in(MANAGED_TYPES))
     if status:

@@ -7,11 +7,19 @@ from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, Text, Uniqu
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
+from ontology.actors import Actor
 from ontology.ids import GroupId, ThingId, new_id
 from ontology.records import Moment, TenantRow, Timestamp, utc_now
+from ontology.scopes import Scope
 from ontology.vocabulary import THING_TYPES
 
 MANAGED_TYPES = tuple(name for name, kind in THING_TYPES.items() if kind.is_managed)
+# What reading a thing of a managed type needs beside `entities:read`: the scope of the operations that manage it.
+# All are credentials or belong to them but these two.
+MANAGED_SCOPES = dict.fromkeys(MANAGED_TYPES, Scope.API_KEYS_MANAGE) | {
+    "user": Scope.PEOPLE_READ,
+    "api_quota": Scope.QUOTA_VIEW,
+}
 
 
 class Status(StrEnum):
@@ -61,3 +69,14 @@ class Thing(ThingFields, table=True):
         Index("ix_things_org_id_type_id", "org_id", "type", "id"),
         *(Index(f"ix_things_org_id_{name}_id", "org_id", name, "id") for name in ("created_at", "updated_at", "name")),
     )
+
+
+def may_read_type(actor: Actor, type: str) -> bool:
+    """Whether things of this type are shown to who may read entities: always, unless it is managed."""
+    return type not in MANAGED_SCOPES or MANAGED_SCOPES[type] in actor.scopes
+
+
+def require_readable_type(actor: Actor, type: str) -> None:
+    """Raises: InsufficientScope, naming the scope that a managed type is read with."""
+    if type in MANAGED_SCOPES:
+        actor.require(MANAGED_SCOPES[type], f"Reading the type `{type}`")

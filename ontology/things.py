@@ -19,7 +19,7 @@ from ontology.merge import merge_patch
 from ontology.plans import PLAN_LIMITS
 from ontology.records import Input, next_change, refuse_nulls
 from ontology.thing_lists import count_things
-from ontology.thing_rows import Status, Thing
+from ontology.thing_rows import Status, Thing, require_readable_type
 from ontology.vocabulary import THING_TYPES, ThingType, check_properties, get_thing_type
 
 ENDPOINTS = {
@@ -81,10 +81,12 @@ async def get_thing(session: AsyncSession, actor: Actor, thing_id: UUID) -> Thin
 
     Raises:
         NotFound: the same whether it does not exist or lies out of reach.
+        InsufficientScope: it is of a managed type, which needs the scope of the operations that manage it.
     """
     found = (await session.exec(Thing.visible_to(actor).where(col(Thing.id) == thing_id))).first()
     if found is None:
         raise NotFound
+    require_readable_type(actor, found.type)
     return found
 
 

@@ -24,6 +24,7 @@ from ontology.actors import PLATFORM_ORG_ID, Actor, platform_actor
 from ontology.database import run_sql
 from ontology.events import ID_AFTER, REQUEST_EVENT, EventFilter, LoggedRequest, select_events
 from ontology.ids import first_id, moment_of
+from ontology.pattern_changes import MARK_CHANGED, OPERATIONS_MIN, Operations
 from ontology.records import TenantRow
 
 DUTY = "patterns"
@@ -43,8 +44,6 @@ _OPERATION = re.compile(r"[A-Z]+ /v1(?:/[a-z-]+|/\{[A-Za-z]+\})+")
 # Asking what comes next is no part of what people combine.
 _UNCOUNTED = frozenset({"POST /v1/knowledge/suggest"})
 
-Operations = tuple[str, ...]
-
 
 class UsagePattern(TenantRow, table=True):
     """How often `operation` came next after the operations `after`, the oldest first, in one group.
@@ -57,6 +56,12 @@ class UsagePattern(TenantRow, table=True):
     __table_args__ = (
         ForeignKeyConstraint(["org_id", "group_id"], ["groups.org_id", "groups.id"]),
         Index("ix_usage_patterns_last_seen", "last_seen"),
+        Index(
+            "ix_usage_patterns_org_id_group_id",
+            "org_id",
+            "group_id",
+            postgresql_where=text("cardinality(after) >= 2"),
+        ),
     )
     org_id: UUID = Field(sa_type=Uuid, primary_key=True)
     after: list[str] = Field(sa_type=ARRAY(Text), primary_key=True)  # pyright: ignore[reportArgumentType]
@@ -64,6 +69,7 @@ class UsagePattern(TenantRow, table=True):
     group_id: UUID = Field(sa_type=Uuid, primary_key=True)
     times: int = Field(sa_type=BigInteger)
     last_seen: date = Field(sa_type=Date)
+    first_seen: date = Field(sa_type=Date, sa_column_kwargs={"server_default": text("CURRENT_DATE")})
 
     @classmethod
     def visible_to(cls, actor: Actor) -> SelectOfScalar[Self]:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -123,11 +129,11 @@ async def count_followers(session: AsyncSession, actor: Actor, recent: Operation
     return [Follower(tuple(after), operation, int(times), own) for after, operation, times, own in found]
 
 
-async def list_shared(session: AsyncSession, operations_min: int, *, limit: int) -> list[Operations]:
-    """What is shared, of some length, with the operation that came last; what most organisations show first."""
+async def list_shared(session: AsyncSession, *, limit: int) -> list[Operations]:
+    """What is shared, of three operations or more, the last one included; what most organisations show first."""
     row, actor = UsagePattern, platform_actor()
     query = row.visible_to(actor).where(
-        col(row.org_id) == PLATFORM_ORG_ID, func.cardinality(col(row.after)) >= operations_min - 1
+        col(row.org_id) == PLATFORM_ORG_ID, func.cardinality(col(row.after)) >= OPERATIONS_MIN - 1
     )
     query = query.order_by(col(row.times).desc(), col(row.after), col(row.operation)).limit(limit)
     found: Sequence[Any] = (await run_sql(session, query.with_only_columns(col(row.after), col(row.operation)))).all()
@@ -195,7 +201,7 @@ def _count(calls: Sequence[Any], held: dict[UUID, tuple[Operations, UUID]]) -> l
     Refused calls keep a session going, but are no part of any pattern.
     """
     times: Counter[tuple[UUID, UUID, Operations, str]] = Counter()
-    seen: dict[tuple[UUID, UUID, Operations, str], date] = {}
+    seen: dict[tuple[UUID, UUID, Operations, str], tuple[date, date]] = {}
     for call in calls:
         recent, last = held.get(call.key_id, ((), call.id))
         if moment_of(call.id) - moment_of(last) > SESSION_GAP:
@@ -204,13 +210,15 @@ def _count(calls: Sequence[Any], held: dict[UUID, tuple[Operations, UUID]]) -> l
             for after in list_patterns(recent, call.endpoint):
                 pattern = (call.org_id, call.group_id, after, call.endpoint)
                 times[pattern] += 1
-                seen[pattern] = moment_of(call.id).date()
+                day = moment_of(call.id).date()
+                seen[pattern] = (seen.get(pattern, (day, day))[0], day)
             recent = extend(recent, call.endpoint)
         held[call.key_id] = (recent, call.id)
     return [
-        {"org_id": org, "group_id": group, "after": after, "operation": name, "times": count, "last_seen": seen[key]}
+        {"org_id": org, "group_id": group, "after": after, "operation": name, "times": count}
+        | {"first_seen": first, "last_seen": last}
         for key, count in sorted(times.items(), key=lambda entry: (entry[0][0], entry[0][2], entry[0][3], entry[0][1]))
-        for org, group, after, name in [key]
+        for (org, group, after, name), (first, last) in [(key, seen[key])]
     ]
 
 
@@ -236,11 +244,15 @@ _CALLS = text(
 )
 _SESSIONS = text("SELECT key_id, recent, last_call FROM usage_sessions WHERE key_id = ANY(:keys)")
 _STORE_PATTERNS = text(
-    "INSERT INTO usage_patterns (org_id, after, operation, group_id, times, last_seen) "
-    "SELECT org_id, after, operation, group_id, times, last_seen FROM jsonb_to_recordset(CAST(:rows AS jsonb)) "
-    "AS r(org_id uuid, after text[], operation text, group_id uuid, times bigint, last_seen date) "
+    "WITH changed AS ("  # noqa: S608 - nothing of a caller's
+    "INSERT INTO usage_patterns (org_id, after, operation, group_id, times, last_seen, first_seen) "
+    "SELECT org_id, after, operation, group_id, times, last_seen, first_seen "
+    "FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(org_id uuid, after text[], operation text, group_id uuid, "
+    "times bigint, last_seen date, first_seen date) "
     "ON CONFLICT (org_id, after, operation, group_id) DO UPDATE SET times = usage_patterns.times + excluded.times, "
-    "last_seen = greatest(usage_patterns.last_seen, excluded.last_seen)"
+    "first_seen = least(usage_patterns.first_seen, excluded.first_seen), "
+    "last_seen = greatest(usage_patterns.last_seen, excluded.last_seen) RETURNING *"
+    f") {MARK_CHANGED}"
 )
 _STORE_SESSIONS = text(
     "INSERT INTO usage_sessions (org_id, key_id, group_id, recent, last_call) "
@@ -250,7 +262,10 @@ _STORE_SESSIONS = text(
     "last_call = excluded.last_call"
 )
 _FORGET_SESSIONS = text("DELETE FROM usage_sessions WHERE last_call < :ended")
-_FORGET_OLD = text("DELETE FROM usage_patterns WHERE last_seen < :before")
+_FORGET_OLD = text(
+    "WITH changed AS ("  # noqa: S608 - nothing of a caller's
+    f"DELETE FROM usage_patterns WHERE last_seen < :before RETURNING *) {MARK_CHANGED}"
+)
 _FORGET_SURPLUS = text(
     "DELETE FROM usage_patterns p USING ("
     "SELECT org_id, after, operation, group_id, "

@@ -29,6 +29,11 @@ def build_parser() -> argparse.ArgumentParser:
     register.add_argument("name", metavar="NAME", help="of the organisation")
     register.add_argument("email", metavar="EMAIL", help="of its owner")
     register.add_argument("--plan", choices=PLANS, default=PLANS[0])
+    password = commands.add_parser("password", help="give an account a new password; prints it as JSON")
+    password.add_argument("email", metavar="EMAIL", help="of the account")
+    password.add_argument(
+        "--organisation", metavar="ID", help="make an account for a person of this organisation who has none yet"
+    )
     commands.add_parser("openapi", help="print the OpenAPI document")
     commands.add_parser("shell", help="an asyncio prompt with settings and database at hand")
     return parser

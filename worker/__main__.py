@@ -16,7 +16,7 @@ from ontology.usage_patterns import CALLS_PER_BATCH
 from worker.duties import Duty, keep_doing
 from worker.housekeeping import forget_expired
 from worker.indexing import IndexKeeper
-from worker.patterns import learn_patterns, share_learnt
+from worker.patterns import learn_patterns, share_learnt, tell_own
 from worker.request_log import BATCH, drain_request_log
 
 HOUSEKEEPING_SECONDS = 600.0
@@ -36,6 +36,7 @@ async def main() -> None:
         Duty("indexing", keeper.index, rest_seconds=0.3),
         Duty("housekeeping", lambda: forget_expired(engine), rest_seconds=HOUSEKEEPING_SECONDS),
         Duty("patterns", lambda: learn_patterns(engine), rest_seconds=LEARNING_SECONDS, full_turn=CALLS_PER_BATCH),
+        Duty("own patterns", lambda: tell_own(engine), rest_seconds=SHARING_SECONDS),
         Duty("shared patterns", lambda: share_learnt(engine), rest_seconds=SHARING_SECONDS),
     )
     stopping = asyncio.Event()

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.evaluation import asking, suggesting
 from benchmarks.evaluation.embedding_cache import CachedEmbedder
 from benchmarks.evaluation.judged_sets import SHARED_SETS, read_shared_set
-from benchmarks.evaluation.own_sets import ROOT, read_held_out_questions, read_own_sets
+from benchmarks.evaluation.own_sets import ROOT, read_further_questions, read_own_sets
 from benchmarks.evaluation.pipeline import evaluate
 from benchmarks.evaluation.report import Result, print_result, write_results
 from knowledge.indexing import Splitter
@@ -44,7 +44,7 @@ def main(wanted: list[str]) -> int:
     if not wanted:
         write_results(results)
     if not wanted or "ask" in wanted:
-        measured = asking.measure(read_own_sets(), read_held_out_questions(), splitter, embedder)
+        measured = asking.measure(read_own_sets(), read_further_questions(), splitter, embedder)
         asking.print_figures(measured)
         asking.write_figures(measured)
     if not wanted or "suggest" in wanted:

@@ -14,6 +14,9 @@ from ontology.errors import list_error_classes
 
 ROOT = Path(__file__).parents[2]
 OWN = Path(__file__).parent / "own"
+# Further sets of questions that are asked, and ranked by nobody. By the first the decision to answer was chosen, too,
+# by the others nothing was.
+FURTHER_SETS = ("training", "held_out", "test")
 # The page this evaluation writes would answer questions about search: it takes no part.
 _WRITTEN_PAGE = "reference/search-quality"
 
@@ -31,9 +34,10 @@ def read_own_sets() -> list[JudgedSet]:
     ]
 
 
-def read_held_out_questions() -> JudgedSet:
-    """Questions over everything by which nothing was chosen: they are asked, and ranked by nobody."""
-    return _reader()("held-out", NDCG, _tabbed("held_out_questions.tsv"), ())
+def read_further_questions(names: Iterable[str] = FURTHER_SETS) -> dict[str, JudgedSet]:
+    """Questions over everything, by the name of their set."""
+    read = _reader()
+    return {name: read(name, NDCG, _tabbed(f"{name}_questions.tsv"), ()) for name in names}
 
 
 def judged_names() -> set[tuple[str, str]]:
@@ -42,8 +46,7 @@ def judged_names() -> set[tuple[str, str]]:
         "questions": _tabbed("questions.tsv"),
         "errors": _errors(),
         "tasks": _tabbed("tasks.tsv"),
-        "held-out": _tabbed("held_out_questions.tsv"),
-    }
+    } | {name: _tabbed(f"{name}_questions.tsv") for name in FURTHER_SETS}
     return {(name, answer) for name, own in rows.items() for answers, _ in own for answer in answers.split(",")}
 
 

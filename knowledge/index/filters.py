@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from knowledge.index.interface import SearchScope
+from knowledge.index.interface import OWN_GROUP, SearchScope
 from ontology.actors import PLATFORM_ORG_ID
 
 
@@ -54,7 +54,11 @@ class FilterBuilder:
         return self._all_of([self._equals("org_id", PLATFORM_ORG_ID), self._equals("visibility", "public")])
 
     def _own(self, scope: SearchScope) -> Any:
-        reach = [self._equals("group_ids", scope.group_id)]
+        within_reach, named = self._equals("group_ids", scope.group_id), scope.within or scope.group_id
+        reach = [
+            self._models.Filter(must=[within_reach], must_not=[self._equals("visibility", OWN_GROUP)]),
+            self._all_of([within_reach, self._equals("group_id", named)]),
+        ]
         if scope.ancestor_ids:
             above = self._among("group_id", [str(ancestor) for ancestor in scope.ancestor_ids])
             reach.append(self._all_of([self._equals("visibility", "subtree"), above]))

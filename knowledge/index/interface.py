@@ -13,6 +13,9 @@ from uuid import UUID, uuid5
 SCHEMA_VERSION = 3
 ID_CACHE_ENTRIES = 200_000
 DENSE, PASSAGE_WORDS, DOCUMENT_WORDS = "dense", "passage_words", "document_words"
+# In place of a row's visibility, of what a group calls again and again: the groups above find it where they name the
+# group (`within`), since what a thousand groups do would stand before what was written for all of them.
+OWN_GROUP = "own"
 POINT_NAMESPACE = UUID("6f1f0f6e-6c0b-5d83-9a6d-0d6e2b7a4c11")
 
 WeightedText = tuple[str, float]
@@ -87,7 +90,8 @@ class Point:
 @dataclass(frozen=True, slots=True)
 class SearchScope:
     """What one caller may see: public content, documents of its group and the groups below, and those
-    marked ``subtree`` in the groups above. ``within`` narrows to one group and the groups below it, ``labels`` to
+    marked ``subtree`` in the groups above; of those marked ``own`` the ones of its group, or of the group that
+    ``within`` names. ``within`` narrows to one group and the groups below it, ``labels`` to
     documents that carry each of them."""
 
     org_id: UUID

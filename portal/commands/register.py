@@ -1,7 +1,6 @@
 """`python -m portal register NAME EMAIL`: an organisation and its first key, for operators and scripts.
 
-Works before the first start and while the program runs. No portal account is made: the owner signs up in the
-browser, or not at all.
+Works before the first start and while the program runs. No portal account is made: `password` gives the owner one.
 """
 
 import argparse

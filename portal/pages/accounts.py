@@ -9,13 +9,10 @@ from litestar.response import Redirect
 
 from api.parameters import parse_path_id
 from ontology.accounts import (
-    PASSWORD_LENGTH_MAX,
-    PASSWORD_LENGTH_MIN,
     SignedIn,
     close_session,
     digest_token,
     find_home,
-    hash_password,
     normalise_email,
     open_session,
     switch_session,
@@ -24,6 +21,7 @@ from ontology.accounts import (
 from ontology.database import open_lookup, open_transaction
 from ontology.errors import Conflict
 from ontology.limits import count_attempt
+from ontology.passwords import PASSWORD_LENGTH_MAX, find_weakness, hash_password
 from ontology.records import utc_now
 from ontology.registration import Applicant, register_organisation
 from portal.pages.keys import NewKey
@@ -181,8 +179,8 @@ def _check_sign_up(values: dict[str, str], password: str) -> dict[str, str]:
         problems["name"] = "Tell us your name, in up to 200 characters."
     if not _EMAIL.fullmatch(values["email"]):
         problems["email"] = "Enter an e-mail address such as ada@example.com."
-    if not PASSWORD_LENGTH_MIN <= len(password) <= PASSWORD_LENGTH_MAX:
-        problems["password"] = f"Choose a password of at least {PASSWORD_LENGTH_MIN} characters."
+    if weakness := find_weakness(password, values["email"]):
+        problems["password"] = weakness
     return problems
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from litestar import Request, Response, get
@@ -19,9 +19,9 @@ from knowledge.markdown_html import render_strict
 from ontology.actors import anonymous_actor
 from ontology.database import open_transaction
 from ontology.errors import PortalError, SearchUnavailable
-from ontology.ids import encode_id
 from ontology.scopes import Scope
 from ontology.search_log import Source
+from portal.pages.document import document_address
 from portal.rendering import environment
 from portal.search_limits import TOO_MANY, Asking, ask_to_wait, may_ask
 from portal.sessions import Visitor, read_visitor
@@ -38,6 +38,7 @@ class PartView:
     language: str | None
     html: Markup | None
     citations: tuple[int, ...]
+    related: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ def _join_sentences(parts: Sequence[AnswerPart]) -> tuple[PartView, ...]:
         view = _view_part(part)
         last = views[-1] if views else None
         if last is not None and last.kind == view.kind == "sentence" and last.citations == view.citations:
-            view = PartView("sentence", f"{last.text} {view.text}", None, None, view.citations)
+            view = replace(view, text=f"{last.text} {view.text}")
             views.pop()
         views.append(view)
     return tuple(views)
@@ -143,7 +144,7 @@ def _join_sentences(parts: Sequence[AnswerPart]) -> tuple[PartView, ...]:
 
 def _view_part(part: AnswerPart) -> PartView:
     html = Markup(render_strict(part.text)) if part.kind == "markdown" else None  # noqa: S704 - the renderer escapes
-    return PartView(part.kind, part.text, part.language, html, tuple(part.citations))
+    return PartView(part.kind, part.text, part.language, html, tuple(part.citations), part.related)
 
 
 def _view_source(citation: Citation) -> SourceView:
@@ -156,10 +157,10 @@ def _view_near(page: NearPage, number: int) -> SourceView:
 
 
 def _address(document: Citation | NearPage) -> str:
-    """Of this site only: a document that lies elsewhere, or nowhere, is read through its operation."""
+    """Of this site only: a document that lies elsewhere, or nowhere, has a page here."""
     if document.url and re.match(r"/(?![/\\])", document.url):
         return document.url
-    return f"/reference/getDocument?documentId={encode_id('knowledge', document.document_id)}"
+    return document_address(document.document_id, document.heading_path if isinstance(document, Citation) else ())
 
 
 def _render(template: str, **values: Any) -> str:

@@ -39,7 +39,6 @@ class DocumentView:
     id: str
     title: str
     name: str | None
-    url: str | None
     format: str
     kind: str
     labels: tuple[str, ...]
@@ -203,7 +202,6 @@ def _view(row: KnowledgeItem) -> DocumentView:
         id=encode_id("knowledge", row.id),
         title=row.title,
         name=row.external_id,
-        url=row.url,
         format=FORMATS.get(row.format, row.format),
         kind=row.kind,
         labels=tuple(row.labels),

@@ -11,10 +11,7 @@ from litestar import Request, Response, get, post
 from litestar.response import Redirect
 
 from ontology.accounts import (
-    PASSWORD_LENGTH_MAX,
-    PASSWORD_LENGTH_MIN,
     find_account,
-    hash_password,
     open_session,
     verify_password,
 )
@@ -23,6 +20,7 @@ from ontology.errors import Conflict, NotFound, PortalError, RateLimitExceeded
 from ontology.invitations import digest_code, find_invitation
 from ontology.joining import join_with_account, join_with_new_account
 from ontology.limits import count_attempt
+from ontology.passwords import PASSWORD_LENGTH_MAX, find_weakness, hash_password
 from ontology.records import utc_now
 from portal.pages.start import START
 from portal.rendering import render
@@ -116,8 +114,8 @@ async def _join(visitor: Visitor, invited: Invited, name: str, password: str) ->
     problems: dict[str, str] = {}
     if not 1 <= len(name) <= 200:
         problems["name"] = "Tell us your name, in up to 200 characters."
-    if not PASSWORD_LENGTH_MIN <= len(password) <= PASSWORD_LENGTH_MAX:
-        problems["password"] = f"Choose a password of at least {PASSWORD_LENGTH_MIN} characters."
+    if weakness := find_weakness(password, invited.email):
+        problems["password"] = weakness
     if problems:
         raise _Unfit(invited, problems)
     password_hash = await hash_password(password)

@@ -23,6 +23,7 @@ from ontology.key_secrets import REDACTED, redact_keys
 from ontology.scopes import Scope
 from ontology.search_log import HITS_MAX, Source
 from portal.pages.asking import AnswerView, answer_visitor, read_question
+from portal.pages.document import document_address
 from portal.rendering import render
 from portal.search_limits import TOO_MANY, Asking, ask_to_wait, may_ask
 from portal.sessions import Visitor, read_form, read_visitor
@@ -194,8 +195,7 @@ def view_hit(hit: Hit, query: str, rank: int = 0) -> ResultHit:
     parts = (Markup("<mark>{}</mark>").format(part) if hit else escape(part) for part, hit in mark_words(shown, query))
     return ResultHit(
         title=hit.title,
-        # A document without an address of its own is read where it can be: through its operation.
-        url=hit.url or f"/reference/getDocument?documentId={encode_id('knowledge', hit.document_id)}",
+        url=hit.url or document_address(hit.document_id, hit.heading_path),
         trail=" › ".join(hit.heading_path),
         excerpt_html=Markup("").join(parts),
         method=hit.method,

@@ -45,6 +45,7 @@ class DiagnosisView:
     curl: str | None
     replay: "Replay | None"
     hits: tuple[ResultHit, ...]
+    note: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,8 @@ async def _show(
     actor = member.actor if member else anonymous_actor()
     services = visitor.services
     try:
+        if symptom.request_id and member is None:
+            raise NotFound
         async with open_transaction(services.engine, actor) as session:
             found = await troubleshoot(session, actor, services.knowledge, services.openapi(), symptom)
     except NotFound:
@@ -127,11 +130,11 @@ async def _show(
     except SearchUnavailable:
         page = TroubleshootPage(values, available=False)
         return render("troubleshoot.html", visitor.site, page, status=503, cookies=visitor.cookies)
-    page = TroubleshootPage(values, _view(found, values["text"]))
+    page = TroubleshootPage(values, _view(found, values["text"], is_signed_in=visitor.signed_in is not None))
     return render("troubleshoot.html", visitor.site, page, cookies=visitor.cookies)
 
 
-def _view(found: Diagnosis, text: str) -> DiagnosisView:
+def _view(found: Diagnosis, text: str, *, is_signed_in: bool) -> DiagnosisView:
     repair = found.repair
     return DiagnosisView(
         code=found.code,
@@ -146,6 +149,7 @@ def _view(found: Diagnosis, text: str) -> DiagnosisView:
         curl=write_curl(repair.request) if repair and repair.operation_id else None,
         replay=_offer_replay(repair.request) if repair and repair.operation_id else None,
         hits=tuple(view_hit(hit, text) for hit in found.hits),
+        note=found.note if is_signed_in else None,
     )
 
 

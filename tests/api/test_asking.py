@@ -3,7 +3,7 @@
 import json
 import shutil
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -78,7 +78,9 @@ class Knowing:
 
 
 @asynccontextmanager
-async def knowing_program(parts: Parts, database: str, directory: Path, **overrides: str) -> AsyncIterator[Knowing]:
+async def knowing_program(
+    parts: Parts, database: str, directory: Path, names: Sequence[str] = PAGES, **overrides: str
+) -> AsyncIterator[Knowing]:
     socket_path = Path(mkdtemp(prefix="one-")) / "k.sock"
     embedder, splitter = Embedder(find_model()), Splitter(find_model())
     index = EdgeIndex(directory / "qdrant", model=embedder.name, dimensions=embedder.dimensions)
@@ -89,7 +91,7 @@ async def knowing_program(parts: Parts, database: str, directory: Path, **overri
     try:
         async with running_program(settings) as program:
             pages = directory / "pages"
-            for name in PAGES:
+            for name in names:
                 (pages / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(PROJECT_DIR / "content" / "docs" / name, pages / name)
             await ingest_platform(program.engine, pages, (), openapi_document("http://one.test") | {"paths": {}})
@@ -158,6 +160,16 @@ async def test_an_answer_is_streamed_to_who_asks_for_it(asker: Caller) -> None:
     whole = await ask(asker, ROTATE)
     assert [data for name, data in events if name == "part"] == whole["parts"]
     assert events[-1] == ("answer", whole)
+
+
+async def test_a_document_of_ones_own_answers_what_the_platform_has_not(knowing: Knowing, asker: Caller) -> None:
+    question = "do you support single sign-on"
+    assert not (await ask(asker, question))["answered"]
+    text = "Customers on the Business plan sign in through Okta. Upload the SAML metadata under Admin, Identity."
+    await asker.make("/v1/knowledge/documents", title="Single sign-on", text=text)
+    await knowing.index()
+    answer = await ask(asker, question)
+    assert answer["answered"] and "Okta" in answer["text"]
 
 
 async def test_nobody_is_answered_from_a_foreign_document(knowing: Knowing, asker: Caller) -> None:

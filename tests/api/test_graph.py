@@ -113,6 +113,14 @@ async def test_names_are_told_only_to_keys_that_may_read_them(api: Program, owne
     assert [node["_id"] for node in graph["nodes"]] == [thing["_id"] for thing in things]
 
 
+async def test_the_names_of_keys_are_told_only_to_who_manages_keys(api: Program, owner: Caller) -> None:
+    (person,) = await owner.all_rows("/v1/people")
+    narrow = await api.issue(owner, Scope.CONNECTIONS_READ, Scope.ENTITIES_READ)
+    for caller, names in ((owner, {"Further key"}), (narrow, {None})):
+        graph = await _walk(caller, person, relationshipTypes=["owns_api_key"], direction="out")
+        assert {node["name"] for node in graph["nodes"] if node["_id"] == narrow.key_id} == names
+
+
 async def test_a_walk_ends_at_the_edge_of_reach(api: Program, owner: Caller) -> None:
     """Within reach: here. Beyond it: sibling, and by way of it something that is within reach again."""
     north, south = [await owner.make("/v1/groups", name=name) for name in ("North", "South")]

@@ -20,8 +20,8 @@ from ontology.groups import Group
 from ontology.ids import decode_id, encode_id
 from ontology.plans import Plan
 from ontology.records import utc_now
-from ontology.scopes import Scope
-from ontology.thing_rows import Status, Thing
+from ontology.scopes import Scope, expand_scopes
+from ontology.thing_rows import MANAGED_SCOPES, Status, Thing
 from ontology.vocabulary import THING_TYPES
 from tests.parts import Parts
 from tests.program import Caller, Program, eventually, without_request_id
@@ -160,6 +160,27 @@ async def test_lists_answer_the_same_to_the_byte_page_by_page(api: Program, owne
             cursor = answer.json()["pagination"]["nextCursor"]
             pages += 1
         assert pages > 1 or "limit=10&" not in query
+
+
+@pytest.mark.parametrize("type", ["api_key", "service_account", "user", "api_quota", "session"])
+async def test_a_managed_type_is_read_with_the_scope_that_manages_it(api: Program, owner: Caller, type: str) -> None:
+    """By both ways, in lists and by id; the refusal names the scope and shows nothing."""
+    group, told, scope = owner.owner.group_id, "Told to few", MANAGED_SCOPES[type]
+    thing = Thing(org_id=owner.org_id, group_id=group, type=type, name=told, status="active", created_by="nobody")
+    path = f"/v1/entities/{encode_id('thing', thing.id)}"
+    async with open_transaction(api.engine, owner.owner) as session:
+        session.add(thing)
+    others = [other for other in Scope if scope not in expand_scopes([other])]
+    narrow, fitting = await api.issue(owner, *others), await api.issue(owner, Scope.ENTITIES_READ, scope)
+    for place in (path, f"/v1/entities?type={type}", f"/v1/entities?type={type}&status=active"):
+        refused = await narrow.get(place)
+        assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
+        assert f"`{scope}`" in refused.json()["detail"]
+        assert told not in refused.text
+        with _long_way():
+            assert without_request_id(await narrow.get(place)) == without_request_id(refused)
+        shown = await fitting.get(place)
+        assert (shown.status_code, told in shown.text) == (200, True)
 
 
 async def test_a_key_of_a_group_below_reads_the_same_to_the_byte(api: Program, owner: Caller) -> None:

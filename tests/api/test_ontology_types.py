@@ -73,6 +73,12 @@ async def test_counts_need_the_scope_to_read(api: Program, owner: Caller) -> Non
     assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
 
 
+async def test_keys_are_counted_for_who_manages_keys(api: Program, owner: Caller) -> None:
+    key = await api.issue(owner, Scope.ENTITIES_READ)
+    for caller, count in ((owner, 2), (key, None)):
+        assert (await _types(caller, counts="true", name="api_key"))["api_key"]["count"] == count
+
+
 async def test_types_are_found_by_category_and_name(owner: Caller) -> None:
     found = await _types(owner, category=THING_TYPES["course"].category)
     assert "course" in found

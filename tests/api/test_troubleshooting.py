@@ -9,6 +9,7 @@ from knowledge.request_repairs import SentRequest, mend_request, write_curl
 from knowledge.troubleshooting import read_paste
 from ontology.errors import Flaw
 from ontology.records import utc_now
+from ontology.scopes import Scope
 from tests.contracts.isolation_requests import DOCUMENT
 from tests.logged_calls import drain
 from tests.program import Caller, Program
@@ -64,6 +65,27 @@ async def test_a_call_of_another_organisation_looks_like_none(api: Program, owne
     await stranger.make("/v1/knowledge/documents", title="x", text="x", kind="error", externalId="unknown_type")
     assert (await _troubleshoot(stranger, problem=problem))["call"] is None
     assert (await _troubleshoot(owner, problem=problem))["call"]["path"] == "/v1/entities"
+
+
+async def test_calls_of_other_keys_are_told_with_the_scope_to_read_events(api: Program, owner: Caller) -> None:
+    """Without it a key is told of its own calls, and compares them with its own."""
+    reader = await api.issue(owner, Scope.KNOWLEDGE_READ)
+    own = await reader.post("/v1/entities", {"type": "course", "name": "x"})
+    others = await owner.post("/v1/entities", {"type": "corse", "name": "x"})
+    await owner.make_thing()
+    await drain(api)
+    id = others.headers["x-request-id"]
+    hidden, unknown = [await _troubleshoot(reader, requestId=asked) for asked in (id, "req_0c3e5g7j9m2p4r6t8v1x3z5b")]
+    assert hidden == unknown
+    assert "`events:read`" in hidden["note"] and (hidden["call"], hidden["code"]) == (None, None)
+    found = await _troubleshoot(reader, problem=others.json())
+    assert (found["code"], found["call"], found["note"]) == ("unknown_type", None, hidden["note"])
+    assert found["data"][0]["title"] == "Our notes"
+    problem = {"code": "unknown_type", "requestId": own.headers["x-request-id"]}
+    found = await _troubleshoot(reader, problem=problem)
+    assert (found["call"]["keyId"], found["nearestSuccess"], found["note"]) == (reader.key_id, None, None)
+    found = await _troubleshoot(owner, requestId=id)
+    assert found["call"]["keyId"] == owner.key_id and found["nearestSuccess"] is not None
 
 
 async def test_a_symptom_is_needed(owner: Caller) -> None:

@@ -37,7 +37,7 @@ WITHOUT_ACTOR = {
     "ontology.accounts._list_people": "no actor yet; the transaction states the account",
     "ontology.accounts._find_place": "no actor yet; the organisation and group of a person who was found",
     "ontology.accounts.switch_session": "a person of the signed-in account, in another organisation",
-    "ontology.accounts.close_sessions_of": "the sessions of a person who was found within reach",
+    "ontology.accounts.close_sessions_of": "the sessions of a person who was found within reach, or of an account",
     "ontology.invitations.find_invitation": "no actor yet; the transaction states the code's digest",
     "ontology.credentials._bind_to_person": "no actor yet; the person a found key acts as",
     "ontology.accounts.close_session": "the session of the token that is handed in",
@@ -72,6 +72,10 @@ WITHOUT_ACTOR = {
                 *("_FORGET_SESSIONS", "_FORGET_OLD", "_FORGET_SURPLUS", "_SHARE"),
             )
         ),
+        "duty `patterns`",
+    ),
+    **dict.fromkeys(
+        (f"ontology.pattern_changes.{name}" for name in ("_CHANGED", "_CLAIM", "_COMMON")),
         "duty `patterns`",
     ),
     "ontology.records.reach": "the door itself",

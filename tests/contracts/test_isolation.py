@@ -51,7 +51,7 @@ NO_TEXTS = {
     *("created_by", "plan", "handle", "custom_limits", "kinds", "purpose", "source", "day_calls"),
 }
 # Browsers' digests, and names of operations with how often they were called: tests/api/test_suggesting.py.
-NOT_FILLED = {"portal_sessions", "usage_patterns", "usage_sessions"}
+NOT_FILLED = {"portal_sessions", "usage_patterns", "usage_sessions", "pattern_changes"}
 # What is kept for repeated requests is sealed; accounts belong to no organisation.
 NO_ROWS: dict[str, list[dict[str, object]]] = {"idempotency_records": [{}], "accounts": [{}]}
 

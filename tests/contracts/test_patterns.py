@@ -29,7 +29,7 @@ PACKAGES = (api, knowledge, ontology, portal, worker)
 LEFT_OUT = ("__main__", "knowledge.index", "portal.web_process")
 TOKENS_MAX = 5
 # Never searched for, but held against one text from its beginning.
-ANCHORED = {"knowledge.markdown._LOCAL 0", "knowledge.queries._ID_SEGMENT 0", "knowledge.queries._FILE 0"}
+ANCHORED = {"knowledge.markdown_html._LOCAL 0", "knowledge.queries._ID_SEGMENT 0", "knowledge.queries._FILE 0"}
 ANCHORED |= {"ontology.usage_patterns._OPERATION 0", "knowledge.answerability._ASKS 0"}
 PREFIXES_MAX = 6
 # A list of many words has many, of which each works as the next.

@@ -147,6 +147,8 @@ def _fill(catalogue: Catalogue, table: str, org_id: UUID) -> None:
         case "usage_patterns":
             statement = "INSERT INTO usage_patterns VALUES (%s, '{}', 'GET /v1/whoami', %s, 1, %s)"
             catalogue.execute(statement, [org_id, org_id, now])
+        case "pattern_changes":
+            catalogue.execute("INSERT INTO pattern_changes VALUES (%s, %s)", [org_id, org_id])
         case "usage_sessions":
             statement = """
                 INSERT INTO usage_sessions (org_id, key_id, group_id, recent, last_call)

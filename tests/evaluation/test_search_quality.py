@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.evaluation.__main__ import CACHE
 from benchmarks.evaluation.embedding_cache import CachedEmbedder
-from benchmarks.evaluation.own_sets import judged_names, read_held_out_questions, read_own_sets
+from benchmarks.evaluation.own_sets import judged_names, read_further_questions, read_own_sets
 from benchmarks.evaluation.pipeline import evaluate
 from benchmarks.evaluation.report import RESULTS, Result
 from benchmarks.evaluation.scoring import score_rankings
@@ -42,7 +42,7 @@ def test_no_figure_falls_by_more_than_two_points() -> None:
 
 
 def test_every_judged_answer_exists() -> None:
-    sets = (*read_own_sets(), read_held_out_questions())
+    sets = (*read_own_sets(), *read_further_questions().values())
     known = {judged.name.removeprefix("own-"): set(judged.identities.values()) for judged in sets}
     assert {(name, answer) for name, answer in judged_names() if answer not in known[name]} == set()
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from knowledge.answerability import ANSWERABLE_FROM, Likeness, decide, list_examples
+from knowledge.answerability import ANSWERABLE_FROM, SINGLE_PASSAGE_COSTS, Likeness, decide, list_examples
 
 FAR = dict.fromkeys(list_examples(), (0.2, 0.2, 0.2))
 
@@ -16,7 +16,7 @@ def near(passage: float = 0.6, unknown_words: float = 0.0, **examples: float) ->
 
 def test_examples_are_questions_of_every_subject_and_none_stands_in_two_lists() -> None:
     lists = list_examples()
-    assert set(lists) == {"elsewhere", "docs", "errors", "usage", "limits", "keys"}
+    assert set(lists) == {"elsewhere", "absent", "docs", "errors", "usage", "limits", "keys"}
     texts = [text for examples in lists.values() for text in examples]
     assert len(texts) == len(set(texts)) and all(len(examples) >= 10 for examples in lists.values())
 
@@ -27,9 +27,26 @@ def test_a_question_nearer_to_other_subjects_is_refused() -> None:
     assert not refused.answerable and refused.margin < 0
 
 
+def test_a_question_nearer_to_what_is_missing_here_is_refused() -> None:
+    assert decide("what is a group", near(0.6, elsewhere=0.4, absent=0.4)).answerable
+    assert not decide("two-factor sign-in", near(0.6, elsewhere=0.4, absent=0.7)).answerable
+
+
+def test_a_caller_whose_texts_are_nearer_is_answered_about_what_is_missing_here() -> None:
+    assert decide("two-factor sign-in", near(0.8, elsewhere=0.4, absent=0.7)).answerable
+
+
+def test_one_passage_of_ones_own_answers_by_itself_where_it_is_nearer_by_enough() -> None:
+    others = near(elsewhere=0.5).examples
+    enough = 0.5 + SINGLE_PASSAGE_COSTS + ANSWERABLE_FROM + 0.01
+    assert decide("what is a group", Likeness((enough, 0.2, 0.1), others, own_passage=enough)).answerable
+    assert not decide("what is a group", Likeness((enough, 0.2, 0.1), others, own_passage=enough - 0.02)).answerable
+    assert not decide("what is a group", Likeness((enough, 0.2, 0.1), others)).answerable
+
+
 def test_a_question_in_words_that_nobody_here_uses_is_refused() -> None:
     assert decide("what is a group", near(0.6, elsewhere=0.5)).answerable
-    assert not decide("what is a groupoid", near(0.6, 0.5, elsewhere=0.5)).answerable
+    assert not decide("what is a groupoid", near(0.6, 0.6, elsewhere=0.5)).answerable
 
 
 def test_where_nothing_can_be_read_nothing_is_answered() -> None:

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4, uuid5
 
@@ -10,6 +11,7 @@ import pytest
 
 from knowledge.index.edge import EdgeIndex
 from knowledge.index.interface import (
+    OWN_GROUP,
     PAYLOAD_INDEXES,
     Index,
     IndexUnavailable,
@@ -185,6 +187,18 @@ def test_a_subtree_document_is_seen_below_and_not_beside(index: Index) -> None:
     assert found(index, SearchScope(ORGANISATION, CHILD, (PARENT, ORGANISATION))) == {shared.document_id}
     assert found(index, SearchScope(ORGANISATION, SIBLING, (ORGANISATION,))) == set()
     assert found(index, SearchScope(STRANGER, CHILD, (PARENT,))) == set()
+
+
+def test_what_a_group_does_is_found_by_it_and_by_those_above_that_name_it(index: Index) -> None:
+    habit = passage("habit", group_ids=(CHILD, PARENT, ORGANISATION), visibility=OWN_GROUP)
+    claimed = passage("claimed", org_id=STRANGER, group_ids=(CHILD, PARENT, ORGANISATION), visibility=OWN_GROUP)
+    fill(index, habit, claimed)
+    assert found(index, SearchScope(ORGANISATION, CHILD, (PARENT, ORGANISATION))) == {habit.document_id}
+    for above in (SearchScope(ORGANISATION, PARENT, (ORGANISATION,)), ROOT_SCOPE):
+        assert found(index, above) == found(index, replace(above, within=PARENT)) == set()
+        assert found(index, replace(above, within=CHILD)) == {habit.document_id}
+    for within in (None, CHILD, PARENT):
+        assert found(index, SearchScope(ORGANISATION, SIBLING, (PARENT, ORGANISATION), within=within)) == set()
 
 
 def test_within_and_kinds_narrow_and_never_widen(index: Index) -> None:

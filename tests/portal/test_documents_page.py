@@ -80,6 +80,30 @@ async def test_a_document_is_deleted_with_one_button(portal: Program) -> None:
     assert "data-document" not in after
 
 
+async def test_a_document_is_read_on_a_page_of_its_own_by_its_organisation_alone(portal: Program) -> None:
+    client = portal.client
+    files = {
+        "a.md": b"# Refunds\n\n## In time\n\nWithin <script>alert(1)</script> [14 days](javascript:alert(2)).",
+        "b.html": b"<title>Parcels</title><h2>Lost</h2><p>We send <img src=x onerror=alert(3)> another.",
+        "c.txt": b"Plain <b>words</b>.",
+        "d.yaml": b"openapi: 3.1.0\ninfo:\n  title: Zoo\n  description: '**Animals** and meals.'\npaths: {}",
+    }
+    listed = (await _upload(client, "docs.zip", pack(files))).text
+    found = dict(re.findall(r'href="(/documents/knowledge_\w+)">([^<]+)</a>', listed))
+    addresses = {title: address for address, title in found.items()}
+    pages = {title: (await client.get(address)).text for title, address in addresses.items()}
+    assert sorted(pages) == ["Parcels", "Refunds", "Zoo", "c"]
+    assert '<h2 id="in-time"' in pages["Refunds"] and "&lt;script&gt;" in pages["Refunds"]
+    assert "We send" in pages["Parcels"] and "Plain &lt;b&gt;words" in pages["c"]
+    assert "<strong>Animals</strong>" in pages["Zoo"]
+    assert not re.search(r"<script>alert|href=.javascript|<img src=x", "".join(pages.values()))
+    client.cookies.clear()
+    assert (await client.get(addresses["Refunds"])).headers["location"].startswith("/sign-in?next=")
+    account = {"organisation": "Rival", "name": "Eve", "email": "e@example.com", "password": "a long enough one"}
+    assert (await client.post("/sign-up", data=account | {"csrf": await _token(client)})).status_code == 201
+    assert (await client.get(addresses["Refunds"])).status_code == 404
+
+
 async def test_what_cannot_be_read_is_told_on_the_form(portal: Program) -> None:
     for name, data, told in (
         ("page.md", b"", "The file is empty."),

@@ -1,4 +1,4 @@
-"""The settings page switches feature sets, for who administers the whole organisation."""
+"""The settings page: everybody's own password, and feature sets for who administers the whole organisation."""
 
 import re
 from collections.abc import AsyncIterator
@@ -63,11 +63,34 @@ async def test_who_administers_a_group_sees_what_is_on_and_cannot_switch_it(port
     assert {name for name, on in features.items() if on} == {"tokens"}
 
 
-async def test_the_page_is_for_administrators(portal: Program) -> None:
+async def test_the_organisation_is_for_administrators(portal: Program) -> None:
     owner = await portal.register()
     async with new_browser(portal.client) as browser:
         assert (await browser.get("/settings")).headers["location"].startswith("/sign-in")
         await sign_in(browser, owner, role="org_user")
-        assert (await browser.get("/settings")).status_code == 403
-        assert 'href="/settings"' not in (await browser.get("/start")).text
+        page = await browser.get("/settings")
+        assert "Change password" in page.text and "Feature sets" not in page.text and owner.group_id not in page.text
         assert (await browser.post_form("/settings/features", {"feature": ["shop"]})).status_code == 403
+
+
+async def test_who_knows_their_password_changes_it_and_stays_signed_in_only_there(portal: Program) -> None:
+    owner = await portal.register()
+    async with new_browser(portal.client) as browser, new_browser(portal.client) as elsewhere:
+        await sign_in(browser, owner, role="org_user")
+        here = {"email": "1@example.com", "password": PASSWORD}
+        assert (await elsewhere.post_form("/sign-in", here)).status_code == 303
+        for present, chosen, problem in (
+            ("lamp under the oak", "another horse", "This is not your present password."),
+            (PASSWORD, "password12", "This password is among the first that are tried."),
+        ):
+            refused = await browser.post_form("/settings/password", {"present": present, "password": chosen})
+            assert refused.status_code == 422 and problem in refused.text
+        assert (await elsewhere.get("/settings")).status_code == 200
+        change = {"present": PASSWORD, "password": "lamp under the oak"}
+        assert (await browser.post_form("/settings/password", change)).status_code == 303
+        assert "signed out everywhere else" in (await browser.get("/settings?saved=password")).text
+        assert (await elsewhere.get("/settings")).headers["location"].startswith("/sign-in")
+        assert (await elsewhere.post_form("/sign-in", here)).status_code == 422
+        assert (await elsewhere.post_form("/sign-in", here | {"password": change["password"]})).status_code == 303
+    (event,) = await owner.all_rows("/v1/events", type="password_reset_completed")
+    assert event["actorId"] == event["targetId"] and event["actorId"].startswith("person_")
