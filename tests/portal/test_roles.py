@@ -94,6 +94,6 @@ async def test_pages_of_a_group_name_the_group(portal: Program) -> None:
     await join(owner, email="grace@example.com", password=PASSWORD, role="org_owner", groupId=north["_id"])
     async with new_browser(portal.client) as browser:
         await browser.post_form("/sign-in", {"email": "grace@example.com", "password": PASSWORD})
-        for path, told in (("/keys", "Keys of"), ("/usage", "Calls of"), ("/events", "every call of")):
+        for path, told in (("/keys", "Keys of"), ("/usage", "What"), ("/events", "every call of")):
             assert f"{told} Lumen / North" in (await browser.get(path)).text
         assert "for <strong>Lumen / North</strong>" in (await browser.get("/reference/createEntity")).text
