@@ -90,9 +90,11 @@ class GroupType:
 # somebody who signs in here, whom `user` stands for, or a thing of the organisation's own.
 HUMAN_TYPES = frozenset({"creator", "audience_member", "user"})
 # Everyday words for types that their own names do not resemble.
-_SERVED = "customer client buyer learner student subscriber follower fan reader member"
-_MAKERS = "author teacher instructor seller writer"
-_TYPES_BY_WORD: dict[str, str] = dict.fromkeys(_SERVED.split(), "audience_member") | dict.fromkeys(_MAKERS.split(), "creator")
+_WORDS_OF_TYPES: dict[str, tuple[str, ...]] = {
+    "audience_member": ("customer", "client", "buyer", "learner", "student", "subscriber", "fan", "reader", "member"),
+    "creator": ("author", "teacher", "instructor", "seller", "writer"),
+}
+_TYPES_BY_WORD = {word: name for name, words in _WORDS_OF_TYPES.items() for word in words}
 
 _FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "vocabulary.json").read_text(encoding="utf-8"))
 
