@@ -240,6 +240,9 @@ async def test_portal_works_without_javascript(browser: Browser, portal: Running
         await window.go("/keys")
         await _revoke_first_key(window)
         await expect(page.locator("[data-key]").first).to_contain_text("revoked")
+        await page.set_viewport_size({"width": 390, "height": 844})
+        await window.go("/reference/createEntity")
+        assert await window.overflow() == 0
 
 
 async def _revoke_first_key(window: Visit) -> None:
