@@ -32,6 +32,7 @@ from ontology.property_filters import (
 )
 from ontology.records import Moment, utc_now
 from ontology.scopes import Scope
+from ontology.text_filters import WORDS_MAX
 from ontology.thing_lists import SortBy, ThingFilter
 from ontology.thing_rows import Status, Thing, ThingFields
 from ontology.things import ThingCreate, ThingReplace, ThingUpdate, TypeName
@@ -81,7 +82,12 @@ class EntitiesQuery(PageQuery, ExpandQuery):
 
     type: TypeName | None = None
     status: Status | None = None
-    q: Annotated[QueryText, Field(description="Words that the name or the texts hold or begin with.")] | None = None
+    q: (
+        Annotated[
+            QueryText, Field(description=f"Words that the name or the texts hold or begin with, {WORDS_MAX} at most.")
+        ]
+        | None
+    ) = None
     group_id: Annotated[GroupId, Field(description="Only entities of this group.")] | None = None
     include_deleted: Annotated[QueryBoolean, Field(description="Also deleted entities.")] = False
     created_after: (

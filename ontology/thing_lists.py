@@ -1,6 +1,5 @@
 """Lists of things: their filters, their order, and how many there are."""
 
-import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -18,10 +17,10 @@ from ontology.database import run_sql
 from ontology.groups import get_group
 from ontology.pagination import Page, PageRequest, Sort, count_rows, describe_list, fetch_page, fetch_sorted_page
 from ontology.property_filters import PropertyFilter, match_properties
+from ontology.text_filters import match_text
 from ontology.thing_rows import MANAGED_TYPES, Thing, require_readable_type
 from ontology.vocabulary import get_thing_type
 
-_SEARCH_WORDS_MAX = 8
 _SEARCH = literal_column("things.search", TSVECTOR)
 
 
@@ -70,7 +69,7 @@ async def list_things(
     further than `TOTAL_MAX`.
 
     Raises:
-        NotFound: the group is out of reach. UnknownType: the type.
+        NotFound: the group is out of reach. UnknownType: the type. InvalidRequest: `q` has too many words.
         InsufficientScope: the type is managed, and needs the scope of the operations that manage it.
     """
     query = Thing.visible_to(actor).where(*_narrow(narrow))
@@ -88,7 +87,7 @@ async def list_things(
     if not include_deleted:
         query = query.where(col(Thing.deleted_at).is_(None))
     if q:
-        query = query.where(_SEARCH.op("@@")(func.to_tsquery("simple", _prefix_query(q))))
+        query = query.where(match_text(_SEARCH, q))
     total = await count_rows(session, query, Thing.id) if with_total else None
     given: dict[str, Any] = {"type": type, "status": status, "q": q, "group": group_id, "deleted": include_deleted}
     if narrow != ThingFilter():
@@ -124,9 +123,3 @@ async def count_things(session: AsyncSession, actor: Actor, group_id: UUID | Non
         query = query.where(col(Thing.group_id) == group_id)
     counted = select_columns(func.count()).select_from(query.limit(at_most).subquery())
     return (await run_sql(session, counted)).scalar_one()
-
-
-def _prefix_query(q: str) -> str:
-    """Each word as a prefix, all required; a query without a word finds nothing."""
-    words = re.findall(r"\w+", q.lower())[:_SEARCH_WORDS_MAX]
-    return " & ".join(f"'{word}':*" for word in words)

@@ -37,6 +37,7 @@ BEYOND_JSON_SCHEMA = (
     "does not lie after `since`",
     "lies before `since`",
     "before `until`",
+    "has more than 16 words",
     "cannot be taken away",
     # What counts as white space differs between languages.
     "string should match pattern '^[^@",

@@ -102,6 +102,41 @@ async def test_sensitive_properties_cannot_be_asked_for(owner: Caller) -> None:
     assert answer.status_code == 400
 
 
+WORDS = (
+    *("POT-20-1", "pot-7-run3", "AB-1234", "ab-12cd", "k10@example.org", "user.name@ex.co", "2026-11-27", "10:30"),
+    *("v1.2.3", "12.5", "-0.75", "1,000.50", "192.168.0.1", "+49-30", "a/b/c", "/usr/share/x.txt", "foo_bar", "O'Neil"),
+    *("https://example.com/x/y?z=1#f", "wi-fi", "Ärger", "日本語", "C++", "back\\slash", '"quoted"', "(in)"),
+)
+
+
+async def test_words_of_every_kind_are_found_as_they_are_written_and_by_their_beginning(owner: Caller) -> None:
+    made = {word: await owner.make_thing("x", properties={"note": f"see {word}, or not"}) for word in WORDS}
+    await owner.make_thing("POT-1-20 and AB-12345 for ada+pots@example.org")
+    for word in WORDS:
+        for q in (word, f"or {word.lower()}", word[:-1]):
+            assert made[word]["_id"] in {row["_id"] for row in await owner.all_rows("/v1/entities", q=q)}, q
+    exact = {"POT-20-1": 1, "ab-1234": 2, "1234": 2, "k10@example.com": 0, "pot 20": 2, "ada+pots@example.org": 1}
+    for q, count in exact.items():
+        assert len(await owner.all_rows("/v1/entities", q=q)) == count, q
+
+
+@pytest.mark.parametrize(
+    "q", ["'", "\\", "':*", "a' | b", "& | ! ( <->", "::", "\\':*\\", "<b x", "&amp;", "-", "😀", "x" * 200]
+)
+async def test_what_is_no_word_is_found_nowhere(owner: Caller, q: str) -> None:
+    await owner.make_thing("Botany")
+    assert await owner.all_rows("/v1/entities", q=q) == []
+
+
+async def test_words_beyond_the_last_that_is_looked_for_are_told(owner: Caller) -> None:
+    made = await owner.make_thing(" ".join(f"word{number}" for number in range(17)))
+    q = made["name"].rpartition(" ")[0]
+    assert len(await owner.all_rows("/v1/entities", q=q)) == 1
+    assert await owner.all_rows("/v1/entities", q=q.replace("word15", "nothing")) == []
+    refused = await owner.get("/v1/entities", params={"q": made["name"]})
+    assert (refused.status_code, refused.json()["errors"][0]["location"]) == (400, "query.q")
+
+
 async def test_times_are_half_open_and_read_both_ways(owner: Caller) -> None:
     rows = [await owner.make_thing(name) for name in ("one", "two")]
     at = rows[1]["createdAt"]
