@@ -172,7 +172,7 @@ class OriginNotAllowed(PortalError):
     code = "origin_not_allowed"
     status = 403
     title = "The key may not be used from this web origin"
-    advice = "Call from a page of one of the key's allowed origins, or change `allowedOrigins` of the key."
+    advice = "Send the `Origin` of one of the key's allowed origins, or change `allowedOrigins` of the key."
     leads_to = ("updateApiKey",)
 
 

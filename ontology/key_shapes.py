@@ -100,7 +100,8 @@ class ApiKeyCreate(Input):
         default=None, description="The only addresses and networks (CIDR) it works from; else it works from anywhere."
     )
     allowed_origins: AllowedOrigins | None = PydanticField(
-        default=None, description="The only web origins it works from: a browser names one in the header `Origin`."
+        default=None,
+        description="The only values of the header `Origin` it works with. Browsers set it; programs can set any.",
     )
 
 
@@ -118,7 +119,7 @@ class ApiKeyUpdate(Input):
         default=None, description="The only addresses and networks (CIDR) it works from; null allows all."
     )
     allowed_origins: AllowedOrigins | None = PydanticField(
-        default=None, description="The only web origins it works from; null allows all."
+        default=None, description="The only values of the header `Origin` it works with; null allows all."
     )
 
 

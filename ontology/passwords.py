@@ -1,7 +1,6 @@
 """Passwords: which are good enough, and the one form in which they are kept."""
 
 import asyncio
-import re
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 
@@ -30,7 +29,6 @@ _RUNS = ("01234567890", "qwertyuiop", "qwertzuiop", "azertyuiop", "asdfghjkl", "
 _PATTERNS = ("1q2w3e4r5t6y7u8i9o0p", "q1w2e3r4t5y6u7i8o9p0", "1qaz2wsx3edc4rfv5tgb", "qazwsxedcrfvtgb")
 _LEET = str.maketrans("0134578@$!", "oieastbasi")
 _CHARACTERS_MIN = 4
-_NOT_LETTERS = re.compile(r"^[\W\d_]+|[\W\d_]+$")
 
 
 def find_weakness(password: str, email: str) -> str:
@@ -99,4 +97,4 @@ def _count_shared(text: str, run: str) -> int:
 
 def _strip(text: str) -> str:
     """Without the digits and marks around it."""
-    return _NOT_LETTERS.sub("", text)
+    return text.strip("".join({character for character in text if not character.isalpha()}))

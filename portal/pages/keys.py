@@ -1,4 +1,4 @@
-"""`/keys`: create a key and see it once, see when and from where each was used, rotate, revoke."""
+"""`/keys`: create a key and see it once, see when and from where each was used, rename, limit, rotate, revoke."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from api.api_keys import raise_epoch
 from api.parameters import parse_path_id
 from ontology.database import open_transaction
-from ontology.errors import Conflict, PortalError
+from ontology.errors import Conflict, PortalError, PrivilegeEscalation
 from ontology.ids import encode_id
 from ontology.key_issuing import EXPLORER_NAME, create_key
-from ontology.key_shapes import ApiKey, ApiKeyCreate
-from ontology.keys import list_keys, revoke_key
+from ontology.key_shapes import ApiKey, ApiKeyCreate, ApiKeyUpdate
+from ontology.keys import list_keys, revoke_key, update_key
 from ontology.pagination import PageRequest
 from ontology.records import to_epoch_ms, utc_now
 from ontology.rotations import RotationCreate, rotate_key
@@ -29,7 +29,10 @@ KEYS_SHOWN, KEYS_PER_QUERY = 200, 200
 # A person's own key may have the explorer's name; it does not end within the hour.
 _EXPLORER_LIFE_MAX = timedelta(hours=1, minutes=1)
 ENDED = ("expired", "revoked")
-DONE = {"revoked": "The key is revoked. Every request sent with it is refused from now on."}
+DONE = {
+    "revoked": "The key is revoked. Every request sent with it is refused from now on.",
+    "changed": "The key is changed. It holds from its next request on.",
+}
 LIVES_IN_DAYS = ("", "7", "30", "90", "365")
 
 
@@ -57,7 +60,17 @@ class KeyView:
     rotating_until: str | None = None
     week: int = 0
     month: int = 0
-    current: bool = False
+    per_minute: str = ""
+    per_day: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The form of one key as it was filled in, and why it was not accepted."""
+
+    key_id: str
+    values: dict[str, str]
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +83,7 @@ class KeysPage:
     done: str = ""
     values: dict[str, Any] = field(default_factory=dict[str, Any])
     problems: dict[str, str] = field(default_factory=dict[str, str])
+    refusal: Refusal | None = None
 
 
 _BLANK: dict[str, Any] = {"name": "", "access": Preset.READ_ONLY.value, "scopes": [], "expires_days": ""}
@@ -100,6 +114,29 @@ async def create(request: Request[Any, Any, Any]) -> Response[str]:
     except PortalError as refusal:
         return await _show(visitor, values=values, problems={"": refusal.detail}, status=422)
     return await _show(visitor, values=_BLANK, created=created, status=201)
+
+
+@post("/keys/{key_id:str}/change", opt={"public": True})
+async def change(request: Request[Any, Any, Any]) -> Response[Any]:
+    """Rename a key and set its own limits; a limit left empty is the plan's alone."""
+    visitor = await read_visitor(request)
+    actor = visitor.member_who_may(Scope.API_KEYS_MANAGE).actor
+    form = await read_form(request, visitor)
+    values = {name: (form.get(name) or [""])[0].strip() for name in ("name", "per_minute", "per_day")}
+    identity = parse_path_id("keyId", "thing", request.path_params["key_id"])
+    try:
+        wanted = _read_change(values)
+        async with open_transaction(visitor.services.engine, actor) as session:
+            await update_key(session, actor, identity, wanted, utc_now())
+    except ValidationError:
+        problem = "Give the key a name, and both limits as whole numbers from 1 on, or neither."
+    except (Conflict, PrivilegeEscalation) as refusal:
+        problem = refusal.detail
+    else:
+        await raise_epoch(visitor.services, actor)
+        return Redirect("/keys?done=changed", status_code=303)
+    refused = Refusal(request.path_params["key_id"], values, problem)
+    return await _show(visitor, values=_BLANK, refusal=refused, status=422)
 
 
 @post("/keys/{key_id:str}/revoke", opt={"public": True})
@@ -140,10 +177,6 @@ async def make_key(visitor: Visitor, new: ApiKeyCreate) -> NewKey:
     return NewKey(key.name, key.key)
 
 
-async def count_keys(visitor: Visitor) -> int:
-    return len(await _list(visitor))
-
-
 def _read_key(values: dict[str, Any], now: datetime) -> ApiKeyCreate:
     """Raises: ValidationError."""
     given: dict[str, Any] = {"name": values["name"]}
@@ -156,6 +189,13 @@ def _read_key(values: dict[str, Any], now: datetime) -> ApiKeyCreate:
     return ApiKeyCreate.model_validate(given)
 
 
+def _read_change(values: dict[str, str]) -> ApiKeyUpdate:
+    """Raises: ValidationError."""
+    named = {"requestsPerMinute": values["per_minute"], "requestsPerDay": values["per_day"]}
+    limits = {name: int(text) if text.isdecimal() else text for name, text in named.items() if text}
+    return ApiKeyUpdate.model_validate({"name": values["name"], "rateLimit": limits or None})
+
+
 def _describe_flaws(error: ValidationError) -> dict[str, str]:
     places = {str(flaw["loc"][0]) if flaw["loc"] else "" for flaw in error.errors()}
     problems = {
@@ -166,7 +206,7 @@ def _describe_flaws(error: ValidationError) -> dict[str, str]:
     return {place: text for place, text in problems.items() if place in places} or {"": "This key cannot be created."}
 
 
-async def _list(visitor: Visitor) -> list[ApiKey]:
+async def list_own_keys(visitor: Visitor) -> list[ApiKey]:
     """The organisation's newest keys, without the explorer's, however many of those came and went."""
     actor = visitor.member().actor
     found: list[ApiKey] = []
@@ -202,12 +242,13 @@ async def _show(
     problems: dict[str, str] | None = None,
     created: NewKey | None = None,
     done: str = "",
+    refusal: Refusal | None = None,
     status: int = 200,
 ) -> Response[str]:
     used = await _count_calls(visitor)
-    listed = sorted(await _list(visitor), key=lambda key: key.status in ENDED)
+    listed = sorted(await list_own_keys(visitor), key=lambda key: key.status in ENDED)
     keys = tuple(_view(key, used.get(key.id)) for key in listed)
-    page = KeysPage(keys, _group_scopes(), created, done, values, problems or {})
+    page = KeysPage(keys, _group_scopes(), created, done, values, problems or {}, refusal)
     return render("keys.html", visitor.site, page, status=status)
 
 
@@ -235,6 +276,8 @@ def _view(key: ApiKey, used: KeyUsage | None) -> KeyView:
         rotating_until=_minute(key.rotating_until) if key.rotating_until else None,
         week=used.last7_days if used else 0,
         month=used.this_month if used else 0,
+        per_minute=str((key.rate_limit or {}).get("requestsPerMinute") or ""),
+        per_day=str((key.rate_limit or {}).get("requestsPerDay") or ""),
     )
 
 
@@ -246,4 +289,4 @@ def _minute(moment: datetime) -> str:
     return f"{_day(moment)}, {moment:%H:%M} UTC"
 
 
-handlers = [keys_page, create, revoke, rotate]
+handlers = [keys_page, create, change, revoke, rotate]
