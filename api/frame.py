@@ -12,7 +12,7 @@ from litestar.types import ASGIApp, Message, Receive, Send
 
 from api.headers import Headers
 from api.late_answers import LARGE_BODY_BYTES, LateAnswers
-from api.leaked_keys import address_refusal, describe_place, end_keys_in_address, find_keys_in_address
+from api.leaked_keys import describe_place, end_keys_in_address, find_keys_in_address
 from api.problems import encode_problem, problem_headers
 from api.services import Services
 from api.versions import VERSIONS, Deprecation, deprecation_headers
@@ -84,8 +84,7 @@ class Frame:
             receive = self._late_answers.hear_all(watch, receive)
         try:
             if leaked := find_keys_in_address(scope["path"], scope.get("query_string", b"")):
-                await end_keys_in_address(self._services, leaked, describe_place(scope))
-                await watch.refuse(address_refusal())
+                await watch.refuse(await end_keys_in_address(self._services, leaked, describe_place(scope)))
             elif (refusal := find_frame_flaw(scope)) is not None:
                 await watch.refuse(refusal, last=True)
             else:

@@ -16,6 +16,10 @@ from ontology.redis_client import RedisError
 _log = get_logger(__name__)
 _MARK_BYTES = MARK.encode()
 _FIX = "send keys in the header `Authorization` only; a real key that stands anywhere else is treated as leaked"
+_ENDED = (
+    "whoever reads the histories and logs where it now stands could use it, so it was ended (at once or, where its "
+    "organisation wants that, within 24 hours); make another, and send keys in the header `Authorization` only"
+)
 
 
 def find_keys_in_address(path: str, query: bytes) -> list[str]:
@@ -24,16 +28,14 @@ def find_keys_in_address(path: str, query: bytes) -> list[str]:
     return find_keys(f"{path} {text}") or find_keys(unquote(text))
 
 
-def address_refusal() -> InvalidRequest:
-    return InvalidRequest(flaws=[Flaw("path", "holds an API key", _FIX)])
-
-
-async def end_keys_in_address(services: Services, keys: list[str], place: str) -> None:
-    """The request is refused either way, so trouble of ours is logged and not told."""
+async def end_keys_in_address(services: Services, keys: list[str], place: str) -> InvalidRequest:
+    """End those that are real; the refusal says so. It is one either way, so trouble of ours is logged and not told."""
+    real: set[str] = set()
     try:
-        await _end(services, keys, Finding(LeakSource.ADDRESS, place))
+        real = await _end(services, keys, Finding(LeakSource.ADDRESS, place))
     except (SQLAlchemyError, OSError, RedisError) as error:
         _log.error("a key in an address could not be ended", exc_info=error)
+    return InvalidRequest(flaws=[Flaw("path", "holds an API key", _ENDED if real else _FIX)])
 
 
 async def refuse_keys_in_body(services: Services, body: bytes, place: str) -> None:

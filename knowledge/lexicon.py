@@ -22,7 +22,7 @@ LETTERS_MIN = 4
 # By which of two words in a row of letters so much is shared: one letter of five too many, two of twelve wrong.
 LIKENESS_MIN = 0.85
 _WORD = re.compile(r"[^\W\d_]+")
-_CODE = re.compile(r"```.*?```|`[^`\n]*`|\]\([^)\n]*\)", re.DOTALL)
+_CODE = re.compile(r"```.*?```|`[^`\n]*`|\]\([^()\n]*\)", re.DOTALL)
 
 
 def read_vocabulary(directory: Path) -> tuple[str, ...]:

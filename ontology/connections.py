@@ -41,8 +41,6 @@ ENDPOINTS = {
     "authenticated_by": ("create the key with /v1/api-keys and the application's id", "createApiKey"),
     "belongs_to_org": ("create the application with /v1/applications", "createApplication"),
 }
-# A person is any of the vocabulary's human types.
-PERSON_TYPES = frozenset({"creator", "audience_member", "user"})
 
 
 class ConnectionCreate(Input):
@@ -316,7 +314,7 @@ async def _check_end(session: AsyncSession, actor: Actor, kind: ConnectionType, 
     if where == "group" and kind.name not in GROUP_TYPES_OF_CONNECTION:
         allowed = frozenset(name for name in allowed if name not in ("group", "*"))
     fits = found in allowed or ("*" in allowed and where != "group")
-    if not fits and not (where == "person" and allowed & PERSON_TYPES):
+    if not fits:
         names = ", ".join(sorted(allowed))
         flaw = Flaw(place, f"`{kind.name}` cannot have a {found} here", f"use one of: {names}")
         raise InvalidConnection(flaws=[flaw])

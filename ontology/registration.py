@@ -19,7 +19,7 @@ from ontology.key_issuing import issue_key
 from ontology.key_shapes import ApiKeyCreate, NewApiKey
 from ontology.memberships import connect_member
 from ontology.people import Person
-from ontology.plans import PLAN_LIMITS, Plan
+from ontology.plans import Plan, describe_allowance
 from ontology.records import utc_now
 from ontology.roles import Role
 from ontology.scopes import ALL_SCOPES
@@ -126,22 +126,7 @@ async def _create_application(session: AsyncSession, actor: Actor, applicant: Ap
     reference = encode_id("thing", application.id)
     permissions: dict[str, object] = {"applicationId": reference, "permissions": sorted(ALL_SCOPES)}
     await _add(session, actor, "service_account", "Default service account", permissions)
-    limits = PLAN_LIMITS[applicant.plan]
-    quota = await _add(
-        session,
-        actor,
-        "api_quota",
-        "Quota",
-        {
-            "tier": applicant.plan,
-            "limits": {
-                "requestsPerMinute": limits.requests_per_minute,
-                "requestsPerDay": limits.requests_per_day,
-                "maxGroupsPerOrg": -1 if limits.sub_groups_max is None else limits.sub_groups_max,
-                "maxEntitiesPerGroup": -1 if limits.things_per_group_max is None else limits.things_per_group_max,
-            },
-        },
-    )
+    quota = await _add(session, actor, "api_quota", "Quota", describe_allowance(applicant.plan))
     metadata = {"applicationId": reference}
     record_event(
         session,

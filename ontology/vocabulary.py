@@ -86,7 +86,22 @@ class GroupType:
     defaults: dict[str, str]
 
 
+# A person is any of them, and where a connection takes one of them it takes each: who buys, learns or follows may be
+# somebody who signs in here, whom `user` stands for, or a thing of the organisation's own.
+HUMAN_TYPES = frozenset({"creator", "audience_member", "user"})
+# Everyday words for types that their own names do not resemble.
+_SERVED = "customer client buyer learner student subscriber follower fan reader member"
+_MAKERS = "author teacher instructor seller writer"
+_TYPES_BY_WORD = dict.fromkeys(_SERVED.split(), "audience_member") | dict.fromkeys(_MAKERS.split(), "creator")
+
 _FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "vocabulary.json").read_text(encoding="utf-8"))
+
+
+def _read_ends(names: list[str]) -> frozenset[str]:
+    """The types at an end of a connection."""
+    found = frozenset(names)
+    return found | HUMAN_TYPES if found & HUMAN_TYPES else found
+
 
 THING_TYPES = {
     t["name"]: ThingType(
@@ -108,8 +123,8 @@ CONNECTION_TYPES = {
         t["summary"],
         t["policy"],
         t["repeatable"],
-        frozenset(t["from"]),
-        frozenset(t["to"]),
+        _read_ends(t["from"]),
+        _read_ends(t["to"]),
         tuple(t["properties"]),
         t.get("feature"),
     )
@@ -142,7 +157,8 @@ NAMED_MAX = 10
 
 def unknown_type(location: str, name: str, known: dict[str, Any]) -> UnknownType:
     """The refusal of a type that does not exist, with the nearest ones that do."""
-    near = find_nearest_names(name, tuple(known))
+    meant = _TYPES_BY_WORD.get(name.strip().lower(), "")
+    near = (meant,) if meant in known else find_nearest_names(name, tuple(known))
     few = f"send one of {', '.join(f'`{type_name}`' for type_name in known)}" if len(known) <= NAMED_MAX else ""
     fix = ask_back(near) if near else few or "GET /v1/ontology lists all types"
     return UnknownType(f"`{name[:80]}` is not a known type.", flaws=[Flaw(location, "unknown type", fix, near)])

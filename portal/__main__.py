@@ -34,6 +34,9 @@ def build_parser() -> argparse.ArgumentParser:
     password.add_argument(
         "--organisation", metavar="ID", help="make an account for a person of this organisation who has none yet"
     )
+    plan = commands.add_parser("plan", help="move an organisation to another plan; holds from the next call on")
+    plan.add_argument("organisation", metavar="ORGANISATION_ID")
+    plan.add_argument("plan", choices=PLANS)
     commands.add_parser("openapi", help="print the OpenAPI document")
     commands.add_parser("shell", help="an asyncio prompt with settings and database at hand")
     return parser

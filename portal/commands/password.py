@@ -14,12 +14,12 @@ from uuid import UUID
 from ontology.accounts import normalise_email
 from ontology.database import create_engine, open_lookup
 from ontology.errors import NotFound
-from ontology.ids import decode_id
 from ontology.password_resets import PasswordReset, reset_password
 from ontology.passwords import hash_password, make_password
 from ontology.records import utc_now
 from ontology.settings import Settings
 from portal.child_process import StartError
+from portal.commands.arguments import read_organisation
 from portal.installation import assemble_installation, reachable_database
 
 
@@ -31,14 +31,6 @@ def main(parsed: argparse.Namespace) -> int:
     about = {"newAccount": reset.new_account, "sessionsEnded": reset.sessions_ended}
     sys.stdout.write(json.dumps({"email": email, "password": password} | about, indent=2, ensure_ascii=False) + "\n")
     return 0
-
-
-def read_organisation(text: str) -> UUID:
-    """Raises: StartError."""
-    try:
-        return decode_id(text.strip(), "group")[1]
-    except ValueError as error:
-        raise StartError(f"the organisation's id is wrong: {error}") from None
 
 
 async def _reset(settings: Settings, email: str, password: str, org_id: UUID | None) -> PasswordReset:

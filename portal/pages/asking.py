@@ -23,6 +23,7 @@ from ontology.scopes import Scope
 from ontology.search_log import Source
 from portal.pages.document import document_address
 from portal.rendering import environment
+from portal.search_limits import TOO_MANY, Asking, ask_to_wait, may_ask
 from portal.sessions import Visitor, read_visitor
 
 AWAY = "Answers cannot be given just now. Try again in a moment; the results below are not affected."
@@ -77,6 +78,9 @@ async def ask(request: Request[Any, Any, Any]) -> Response[Any]:
     """For the panel's own script: every part as it is made, and last the whole panel."""
     visitor = await read_visitor(request)
     question = read_question(request)
+    if question and not await may_ask(request, visitor, Asking.ANSWER):
+        html = _render("_answer.html", answer=AnswerView(False, "extracted", problem=TOO_MANY))
+        return ask_to_wait(Response(html, media_type="text/html"))
     return StreamedAnswer(_stream(visitor, question), media_type="text/event-stream", headers=STREAM_HEADERS)
 
 

@@ -18,6 +18,7 @@ from ontology.scopes import ALL_SCOPES, Scope
 from ontology.usage_patterns import BEFORE_MAX
 from portal.reference_site import OperationGroup, OperationView, find_operation, list_groups
 from portal.rendering import render
+from portal.search_limits import Asking, may_ask
 from portal.sessions import check_origin, read_visitor
 
 NEXT_MAX = 3
@@ -69,6 +70,8 @@ async def next_operations(request: Request[Any, Any, Any]) -> Response[str]:
     actor = member.actor if member else replace(anonymous_actor(), scopes=scopes)
     wanted = Wanted(context=context, limit=NEXT_MAX, completed=False)
     found: list[Suggestion] = []
+    if not await may_ask(request, visitor, Asking.SEARCH):
+        return render("_next.html", visitor.site, NextPage(()))
     with suppress(InvalidRequest, SearchUnavailable):
         async with open_transaction(services.engine, actor) as session:
             answer = await suggest(session, actor, services.knowledge, services.openapi(), wanted, utc_now())

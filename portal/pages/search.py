@@ -4,9 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from litestar import Request, Response, get, post
+from litestar.response import Redirect
 from markupsafe import Markup, escape
 
 from api.problems import RETRY_SECONDS
@@ -17,11 +19,13 @@ from ontology.actors import Actor, anonymous_actor
 from ontology.database import open_transaction
 from ontology.errors import SearchUnavailable
 from ontology.ids import decode_id, encode_id, new_id
+from ontology.key_secrets import REDACTED, redact_keys
 from ontology.scopes import Scope
 from ontology.search_log import HITS_MAX, Source
 from portal.pages.asking import AnswerView, answer_visitor, read_question
 from portal.pages.document import document_address
 from portal.rendering import render
+from portal.search_limits import TOO_MANY, Asking, ask_to_wait, may_ask
 from portal.sessions import Visitor, read_form, read_visitor
 
 QUERY_LENGTH_MAX = 2000
@@ -62,6 +66,8 @@ class SearchPage:
     total: int = 0
     retry_seconds: int | None = None
     building: bool = False
+    problem: str = ""
+    """Why it was not looked for."""
     answer: AnswerView | None = None
     """There when it was asked for."""
     noted: str | None = None
@@ -69,7 +75,12 @@ class SearchPage:
 
     @property
     def available(self) -> bool:
-        return self.retry_seconds is None
+        return self.retry_seconds is None and not self.problem
+
+    @property
+    def hides_key(self) -> bool:
+        """A key was taken out of the query."""
+        return REDACTED in self.query
 
 
 async def find_results(visitor: Visitor, query: str, limit: int, *, note: bool) -> SearchPage:
@@ -98,9 +109,14 @@ def _note(visitor: Visitor, actor: Actor, query: str, hits: Sequence[Hit], *, no
 @get("/search", opt={"public": True})
 async def search_page(request: Request[Any, Any, Any]) -> Response[str]:
     visitor = await read_visitor(request)
-    asks = request.query_params.get("ask") == "1"
-    page = await find_results(visitor, _read_query(request), PAGE_HITS, note=not asks)
-    if page.query and page.available and asks:
+    query, asks = _read_query(request), request.query_params.get("ask") == "1"
+    if query and not await may_ask(request, visitor, Asking.SEARCH):
+        return ask_to_wait(render("search.html", visitor.site, SearchPage(query, problem=TOO_MANY)))
+    page = await find_results(visitor, query, PAGE_HITS, note=not asks)
+    if query and page.available and asks:
+        if not await may_ask(request, visitor, Asking.ANSWER):
+            page = replace(page, answer=AnswerView(False, "extracted", problem=TOO_MANY))
+            return ask_to_wait(render("search.html", visitor.site, page))
         page = replace(page, answer=await answer_visitor(visitor, read_question(request)))
     answer = render("search.html", visitor.site, page, status=200 if page.available else 503)
     if page.retry_seconds is not None:
@@ -108,10 +124,20 @@ async def search_page(request: Request[Any, Any, Any]) -> Response[str]:
     return answer
 
 
+@post("/search", opt={"public": True})
+async def search_form(request: Request[Any, Any, Any]) -> Redirect:
+    """From a form: a pasted key is taken out before the text becomes an address, where it would be a leaked one."""
+    query = redact_keys(_clean((await request.form()).get("q")))
+    return Redirect(f"/search?q={quote(query)}" if query else "/search", status_code=303)
+
+
 @get("/search/suggest", opt={"public": True})
 async def suggest(request: Request[Any, Any, Any]) -> Response[str]:
     visitor = await read_visitor(request)
-    page = await find_results(visitor, _read_query(request), SUGGESTED_HITS, note=False)
+    query = _read_query(request)
+    if query and not await may_ask(request, visitor, Asking.SEARCH):
+        return ask_to_wait(render("_results.html", visitor.site, SearchPage(query, problem=TOO_MANY)))
+    page = await find_results(visitor, query, SUGGESTED_HITS, note=False)
     return render("_results.html", visitor.site, page)
 
 
@@ -147,8 +173,11 @@ def _read_opened(form: Mapping[str, Sequence[str]]) -> tuple[UUID, str, int, flo
 
 
 def _read_query(request: Request[Any, Any, Any]) -> str:
-    given: str = request.query_params.get("q", "")
-    return given.replace("\x00", "").strip()[:QUERY_LENGTH_MAX]
+    return _clean(request.query_params.get("q"))
+
+
+def _clean(given: object) -> str:
+    return given.replace("\x00", "").strip()[:QUERY_LENGTH_MAX] if isinstance(given, str) else ""
 
 
 def _group(hits: Sequence[Hit], query: str) -> tuple[ResultGroup, ...]:
@@ -176,4 +205,4 @@ def view_hit(hit: Hit, query: str, rank: int = 0) -> ResultHit:
     )
 
 
-handlers = [search_page, suggest, note_opened]
+handlers = [search_page, search_form, suggest, note_opened]

@@ -18,6 +18,7 @@ from ontology.key_secrets import redact_keys
 from ontology.scopes import Scope
 from portal.pages.search import ResultHit, view_hit
 from portal.rendering import render
+from portal.search_limits import TOO_MANY, Asking, ask_to_wait, may_ask
 from portal.sessions import Visitor, read_form, read_visitor
 
 TEXT_LENGTH_MAX, PATH_LENGTH_MAX, BODY_LENGTH_MAX = 20_000, 2_000, 100_000
@@ -83,7 +84,7 @@ async def troubleshoot_page(request: Request[Any, Any, Any]) -> Response[str]:
     if given["code"]:
         problem: dict[str, Any] = {"code": given["code"], "requestId": given["requestId"]}
         symptom = Symptom(problem=problem)
-    return await _show(visitor, values, symptom)
+    return await _show(request, visitor, values, symptom)
 
 
 @post("/troubleshoot", opt={"public": True})
@@ -105,10 +106,15 @@ async def ask(request: Request[Any, Any, Any]) -> Response[str]:
     except InvalidJson:
         problems = {"body": "This is not JSON."}
         return render("troubleshoot.html", visitor.site, TroubleshootPage(values, problems=problems), status=422)
-    return await _show(visitor, values, replace(symptom, request=sent))
+    return await _show(request, visitor, values, replace(symptom, request=sent))
 
 
-async def _show(visitor: Visitor, values: dict[str, str], symptom: Symptom) -> Response[str]:
+async def _show(
+    request: Request[Any, Any, Any], visitor: Visitor, values: dict[str, str], symptom: Symptom
+) -> Response[str]:
+    if not await may_ask(request, visitor, Asking.SEARCH):
+        page = TroubleshootPage(values, problems={"text": TOO_MANY})
+        return ask_to_wait(render("troubleshoot.html", visitor.site, page, cookies=visitor.cookies))
     member = visitor.find_member_who_may(Scope.KNOWLEDGE_READ, Scope.EVENTS_READ)
     actor = member.actor if member else anonymous_actor()
     services = visitor.services

@@ -1,4 +1,4 @@
-"""`/usage`: how many calls were made, day by day, and by which operations and keys."""
+"""`/usage`: what is stored, and how many calls were made, day by day, and by which operations and keys."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,11 @@ from typing import Any
 from litestar import Request, Response, get
 
 from ontology.database import open_transaction
+from ontology.group_statistics import GroupStatistics, count_group
 from ontology.ids import encode_id
 from ontology.key_issuing import EXPLORER_NAME
 from ontology.pagination import PageRequest
+from ontology.plans import PLAN_LIMITS, PlanLimits
 from ontology.records import utc_now
 from ontology.scopes import Scope
 from ontology.usage import (
@@ -61,9 +63,13 @@ class KeyView:
 class UsagePage:
     """The last thirty days, quiet ones included, oldest first; the operations and keys with most calls.
 
-    `scale` is the round number at the top of the chart, `calls` and `errors` are those of the thirty days.
+    `scale` is the round number at the top of the chart, `calls` and `errors` are those of the thirty days. `stored` is
+    what the group and those below hold; the plan bounds the entities of each group and the groups of the organisation.
     """
 
+    stored: GroupStatistics
+    limits: PlanLimits
+    plan: str
     week: int
     month: int
     total: int
@@ -86,8 +92,12 @@ async def usage_page(request: Request[Any, Any, Any]) -> Response[str]:
         by_operation = await report_usage(session, actor, UsageGrouping.OPERATION, span, now)
         page = PageRequest(visitor.services.settings.secret_key, KEYS_MAX)
         keys = await list_key_usage(session, actor, page, now)
+        stored = await count_group(session, actor, actor.group_id, subtree=True)
     days = _fill_days(by_day.figures, now.date())
     shown = UsagePage(
+        stored=stored,
+        limits=PLAN_LIMITS[actor.plan],
+        plan=actor.plan,
         week=by_day.last7_days,
         month=by_day.this_month,
         total=by_day.total,

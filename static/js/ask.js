@@ -31,7 +31,7 @@
     finish();
     const note = document.createElement("p");
     note.className = "ask-problem";
-    note.textContent = "The answer broke off. Ask again in a moment; the results below are not affected.";
+    note.textContent = "The answer broke off, or there were too many questions. Ask again in a minute; the results below are not affected.";
     answer.replaceChildren(note);
     say(note.textContent);
   };

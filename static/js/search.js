@@ -100,6 +100,14 @@
     asked = input.value;
   });
 
+  // Too many at once are refused with words for who typed them.
+  document.body.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.elt !== input && event.detail.target !== results) return;
+    if (event.detail.xhr.status !== 429) return;
+    event.detail.shouldSwap = true;
+    event.detail.isError = false;
+  });
+
   for (const failure of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
     document.body.addEventListener(failure, (event) => {
       if (event.detail.elt !== input) return;

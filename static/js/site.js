@@ -21,6 +21,21 @@
   // A form that came back with messages: begin at the first of them.
   document.querySelector('[aria-invalid="true"]')?.focus();
 
+  // What a form sends by its address stays in histories and logs, where a key is a leaked one: it is taken out before
+  // anything else hears of what was typed or pasted.
+  const KEY = /org_[0-9a-z]{4,32}_key_[0-9A-Za-z]{49}(?![0-9A-Za-z])/g;
+  const takeKeysOut = (event) => {
+    const [field, form] = [event.target, event.target.form];
+    const note = form?.querySelector("[data-key-note]");
+    if (!note) return;
+    const text = field.value.replace(KEY, "org_***_key_***");
+    if (text !== field.value) {
+      field.value = text;
+      note.textContent = "An API key was taken out of your text. It has not been sent.";
+    } else if (!text) note.textContent = "";
+  };
+  document.addEventListener("input", takeKeysOut, true);
+
   const announcer = document.createElement("p");
   announcer.className = "visually-hidden";
   announcer.setAttribute("role", "status");

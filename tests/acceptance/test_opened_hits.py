@@ -1,4 +1,4 @@
-"""Which hit somebody opens is told by the browser itself, beside a link that leads straight to its document."""
+"""What the browser itself does about a search: tells which hit was opened, and takes keys out of what is typed."""
 
 import json
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 from markupsafe import Markup
-from playwright.async_api import Browser, Route
+from playwright.async_api import Browser, Route, expect
 
 from ontology.ids import encode_id, new_id
 from portal.pages.search import ResultGroup, ResultHit, SearchPage
@@ -71,3 +71,33 @@ async def test_a_hit_opened_from_the_search_box_is_in_the_log(browser: Browser, 
         await window.go("/searches?show=all")
         assert QUERY in await window.page.locator("table").inner_text()
         assert (await window.overflow(), await window.violations()) == (0, [])
+
+
+async def test_a_key_pasted_into_the_search_box_is_not_sent_and_goes_on_working(
+    browser: Browser, server: WebServer
+) -> None:
+    asked: list[str] = []
+    hits = [encode_id("knowledge", new_id())]
+
+    async def suggest(route: Route) -> None:
+        asked.append(route.request.url)
+        await route.fulfill(body=suggestions(encode_id("search", new_id()), hits), content_type="text/html")
+
+    async with visit(browser, server.base_url) as window:
+        await window.sign_up()
+        key = await window.page.locator("[data-new-key]").inner_text()
+        await window.page.route("**/search/suggest*", suggest)
+        await window.page.keyboard.press("/")
+        async with window.page.expect_request("**/search/suggest*"):
+            await window.page.get_by_role("combobox").fill(f"401 for Bearer {key}")
+        await expect(window.page.get_by_role("combobox")).to_have_value("401 for Bearer org_***_key_***")
+        await expect(window.page.locator("#search-dialog [data-key-note]")).to_contain_text("was taken out")
+        assert asked and not any(key in url or "_key_" not in url for url in asked)
+        assert await window.violations() == []
+        await window.go("/events")
+        await window.page.locator("#filter-endpoint").fill(key)
+        assert key not in await window.page.locator("#filter-endpoint").input_value()
+        answer = await window.page.request.get(
+            f"{server.base_url}/v1/whoami", headers={"Authorization": f"Bearer {key}"}
+        )
+        assert answer.status == 200

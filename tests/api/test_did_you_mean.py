@@ -40,6 +40,7 @@ async def test_a_field_within_a_field_is_asked_for_by_the_names_there(owner: Cal
         ("/v1/entities?order=descending", "query.order", "desc"),
         ("/v1/entities?sort=updated_at", "query.sort", "updatedAt"),
         ("/v1/entities?type=corse", "query.type", "course"),
+        ("/v1/entities?type=Customer", "query.type", "audience_member"),
         ("/v1/connections?relationshipType=enroled_in", "query.relationshipType", "enrolled_in"),
         ("/v1/events?type=thing_craeted", "query.type", "thing_created"),
         ("/v1/ontology/types?dimension=thngs", "query.dimension", "things"),

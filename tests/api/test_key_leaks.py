@@ -131,6 +131,7 @@ async def test_a_key_in_an_address_is_refused_ended_and_never_logged(
     caplog.set_level(logging.DEBUG)
     answer = await owner.get("/v1/entities" + where.format(key.key.replace("_", "%5F")))
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert "so it was ended" in answer.json()["errors"][0]["fix"]
     assert key.key not in answer.text
     assert (await key.get("/v1/entities")).status_code == 401
     assert key.key not in caplog.text
@@ -140,6 +141,24 @@ async def test_a_key_in_an_address_is_refused_ended_and_never_logged(
     assert '"request_address"' in events.text
     assert key.key not in events.text
     assert (await owner.get("/v1/entities")).status_code == 200
+
+
+async def test_who_opens_a_page_by_an_address_with_a_key_is_told_that_it_was_ended(api: Program, owner: Caller) -> None:
+    key = await api.issue(owner, Scope.ENTITIES_READ)
+    for text, ended in ((key.key, True), (make_secret("k7m2x9q4ra").text, False)):
+        page = await api.client.get(f"/search?q={text}", headers={"Accept": "text/html"})
+        assert page.status_code == 400 and "The address holds an API key: " in page.text
+        assert ("so it was ended" in page.text, "treated as leaked" in page.text) == (ended, not ended)
+
+
+async def test_a_form_with_a_key_is_searched_without_it(api: Program, owner: Caller) -> None:
+    answer = await api.client.post("/search", data={"q": f"why is {owner.key} refused"})
+    assert (answer.status_code, answer.headers["location"]) == (
+        303,
+        "/search?q=why%20is%20org_%2A%2A%2A_key_%2A%2A%2A%20refused",
+    )
+    assert "An API key was taken out" in (await api.client.get(answer.headers["location"])).text
+    assert (await owner.get("/v1/whoami")).status_code == 200
 
 
 async def test_a_key_in_a_body_is_refused_ended_and_not_stored(api: Program, owner: Caller) -> None:

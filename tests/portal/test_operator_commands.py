@@ -38,3 +38,22 @@ async def test_a_registered_owner_gets_a_password_and_a_lost_one_is_replaced(run
         key = {"Authorization": f"Bearer {made['key']}"}
         events = await client.get("/v1/events", params={"type": "password_reset_completed"}, headers=key)
     assert [event["actorId"] for event in events.json()["data"]] == ["group_00000000000000000000000000"] * 2
+
+
+async def test_a_larger_plan_holds_for_the_next_call(running_portal: RunningPortal) -> None:
+    made = running_portal.register(plan="starter")
+    headers = {"Authorization": f"Bearer {made['key']}"}
+    async with httpx.AsyncClient(base_url=running_portal.base_url, headers=headers) as client:
+        for plan, minute in (("pro", 600), ("enterprise", 6_000), ("starter", 60)):
+            before = (await client.get("/v1/whoami")).json()["organisation"]["plan"]
+            changed = run_command(running_portal.env, "plan", made["organisationId"], plan)
+            assert changed == {"organisationId": made["organisationId"], "plan": plan, "previousPlan": before}
+            assert (await client.get("/v1/whoami")).json()["organisation"]["plan"] == plan
+            quota = (await client.get("/v1/quota")).json()
+            assert (quota["plan"], quota["limits"]["requestsPerMinute"]) == (plan, minute)
+        run_command(running_portal.env, "plan", made["organisationId"], "starter")
+        events = (await client.get("/v1/events", params={"type": "thing_updated"})).json()["data"]
+        assert [event["metadata"]["changes"]["plan"] for event in events] == ["starter", "enterprise", "pro"]
+        assert {event["actorId"] for event in events} == {"group_00000000000000000000000000"}
+    unknown = run_portal(running_portal.env, "plan", "group_01jd8kq3v5e9ra7t2m4xw6yz0c", "pro")
+    assert (unknown.returncode, unknown.stderr) == (1, "error: no organisation has this id\n")

@@ -17,9 +17,11 @@ from knowledge.errors import BUILDING_RETRY_SECONDS
 from knowledge.index.edge import EdgeIndex
 from knowledge.server import KnowledgeServer
 from ontology.errors import ServiceUnavailable
+from portal import search_limits
 from portal.pages import keys
 from portal.pages.accounts import SIGN_INS_PER_PAIR, SIGN_UPS_OF_TAKEN, SIGN_UPS_PER_ADDRESS
 from portal.refusals import render_refusal
+from portal.search_limits import Asking
 from tests.browser import PASSWORD
 from tests.parts import Parts
 from tests.portal.conftest import NewReader, Reader
@@ -250,6 +252,27 @@ class NoModel:
 
     def embed_passages(self, texts: Sequence[str], before_batch: Callable[[], None]) -> list[list[float]]:
         raise AssertionError
+
+
+async def test_who_searches_too_often_is_asked_to_wait_and_keeps_the_form(
+    new_reader: NewReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_limits, "LIMITS", {Asking.SEARCH: 4, Asking.ANSWER: 1})
+    here, member, elsewhere = [await new_reader(f"192.0.2.{host}") for host in (77, 77, 78)]
+    await member.sign_up()
+    for path in ("/search?q=key", "/search/suggest?q=key", "/troubleshoot?q=key", "/search?q=key"):
+        assert (await here.get(path)).status_code != 429
+    for path in ("/search?q=key", "/search/suggest?q=key", "/troubleshoot?q=key"):
+        refused = await here.get(path)
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "60")
+        assert "Too many searches" in refused.text
+    assert 'value="key"' in (await here.get("/search?q=key")).text
+    assert (await here.get("/search/ask?q=key")).status_code == 200
+    asked = await here.get("/search/ask?q=key")
+    assert (asked.status_code, asked.headers["retry-after"]) == (429, "60")
+    assert (await here.get("/search")).status_code == (await here.get("/docs")).status_code == 200
+    for other in (member, elsewhere):
+        assert (await other.get("/search/suggest?q=key")).status_code == 200
 
 
 @asynccontextmanager

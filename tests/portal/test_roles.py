@@ -42,7 +42,7 @@ DEMANDS = {
 OPEN = {
     *("GET /", "GET /docs", "GET /docs/{slug:path}", "GET /patterns"),
     *("GET /robots.txt", "GET /sitemap.xml", "GET /favicon.ico"),
-    *("GET /search", "GET /search/suggest", "POST /search/opened", "GET /search/ask"),
+    *("GET /search", "POST /search", "GET /search/suggest", "POST /search/opened", "GET /search/ask"),
     *("GET /troubleshoot", "POST /troubleshoot", "GET /reference", "GET /reference/{operation_id:str}"),
     *("GET /reference/{operation_id:str}/next", "GET /reference/{operation_id:str}/values", "POST /explorer-key"),
     *("GET /start", "GET /sign-up", "POST /sign-up", "GET /sign-in", "POST /sign-in", "POST /sign-out"),
@@ -94,6 +94,6 @@ async def test_pages_of_a_group_name_the_group(portal: Program) -> None:
     await join(owner, email="grace@example.com", password=PASSWORD, role="org_owner", groupId=north["_id"])
     async with new_browser(portal.client) as browser:
         await browser.post_form("/sign-in", {"email": "grace@example.com", "password": PASSWORD})
-        for path, told in (("/keys", "Keys of"), ("/usage", "Calls of"), ("/events", "every call of")):
+        for path, told in (("/keys", "Keys of"), ("/usage", "What"), ("/events", "every call of")):
             assert f"{told} Lumen / North" in (await browser.get(path)).text
         assert "for <strong>Lumen / North</strong>" in (await browser.get("/reference/createEntity")).text

@@ -63,6 +63,8 @@ async def test_calls_are_shown_by_day_operation_and_key(portal: Program) -> None
     assert '<code>/v1/entities</code></th><td>1</td><td class="usage-errors">1</td>' in page
     assert f": {CALLS + 1} calls, 1 refused or failed</title>" in page and page.count("<title>") == 31
     assert '1 <span class="usage-share">12.5 %</span>' in page
+    assert "<dt>Entities</dt><dd>0</dd>" in page and "<dt>Members</dt><dd>1</dd>" in page
+    assert "room for 1,000 entities in each group" in page
     keys = (await client.get("/keys")).text
     assert f"<dt>Calls, 7 days</dt><dd>{CALLS + 1}</dd>" in keys
     assert f"<dt>Calls this month</dt><dd>{CALLS + 1}</dd>" in keys
