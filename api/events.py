@@ -19,6 +19,7 @@ from ontology.errors import FeatureDisabled, Flaw, GroupArchived, InvalidId, Not
 from ontology.event_figures import EventFigure, Grouping
 from ontology.event_tail import find_position, find_present
 from ontology.events import Event, EventFields, EventFilter
+from ontology.groups import get_group
 from ontology.ids import EventId, GroupId, ThingId, decode_id
 from ontology.pagination import Page
 from ontology.records import Moment, utc_now
@@ -110,7 +111,7 @@ class TailQuery(EventFilters):
     query=EventsQuery,
     answer=EventFields,
     shape="page",
-    errors=(UnknownType,),
+    errors=(UnknownType, NotFound),
     answer_example=examples.EVENT,
 )
 async def list_events(call: Call[NoBody, EventsQuery]) -> Page[EventFields]:
@@ -119,7 +120,8 @@ async def list_events(call: Call[NoBody, EventsQuery]) -> Page[EventFields]:
     Changes and API calls (`api_request_made`) of the key's group and every group below it, newest first. A call appears
     within two seconds of its answer.
     """
-    return await events.list_events(call.session, call.actor, call.query.wanted(), call.page(call.query))
+    wanted = await _read_filter(call)
+    return await events.list_events(call.session, call.actor, wanted, call.page(call.query))
 
 
 @operation(
@@ -175,7 +177,7 @@ async def create_events(call: Call[EventsCreate, NoQuery]) -> dict[str, Any]:
     query=FiguresQuery,
     answer=EventFigure,
     shape="list",
-    errors=(UnknownType,),
+    errors=(UnknownType, NotFound),
     answer_example=examples.EVENT_FIGURE,
 )
 async def aggregate_events(call: Call[NoBody, FiguresQuery]) -> dict[str, Any]:
@@ -184,8 +186,8 @@ async def aggregate_events(call: Call[NoBody, FiguresQuery]) -> dict[str, Any]:
     By hour, day, type, actor, endpoint or class of status, with the latency of the calls among them; of the last day
     unless `since` and `until` say otherwise. At most 1 000 groups, the largest.
     """
-    query = call.query
-    figures = await event_figures.count_events(call.session, call.actor, query.by, query.wanted(), utc_now())
+    wanted = await _read_filter(call)
+    figures = await event_figures.count_events(call.session, call.actor, call.query.by, wanted, utc_now())
     return {"data": [row.as_json() for row in figures]}
 
 
@@ -199,7 +201,7 @@ async def aggregate_events(call: Call[NoBody, FiguresQuery]) -> dict[str, Any]:
     answer=EventFields,
     shape="stream",
     media_type="application/x-ndjson",
-    errors=(UnknownType,),
+    errors=(UnknownType, NotFound),
     answer_example=examples.EVENT,
 )
 async def export_events(call: Call[NoBody, TimedFilters]) -> AsyncGenerator[bytes]:
@@ -208,7 +210,7 @@ async def export_events(call: Call[NoBody, TimedFilters]) -> AsyncGenerator[byte
     Every event the filters let through, newest first, one JSON document a line. An answer that breaks off is not
     complete: ask again with `until` set to the time of the last line.
     """
-    wanted = replace(call.query.wanted(), until=call.query.until or utc_now())
+    wanted = replace(await _read_filter(call), until=call.query.until or utc_now())
     return write_lines(call.services.engine, call.actor, wanted)
 
 
@@ -232,7 +234,7 @@ async def tail_events(call: Call[NoBody, TailQuery]) -> AsyncGenerator[bytes]:
     parameter `lastEventId`) where an earlier answer ended. Ends when the key may no longer be used, and after
     `seconds`. At most five at once for an organisation.
     """
-    services, key = call.services, call.header("authorization")
+    services, key, wanted = call.services, call.header("authorization"), await _read_filter(call)
     last = call.query.last_event_id or _read_last_event_id(call.header("last-event-id"))
     position = await (find_present(call.session) if last is None else find_position(call.session, call.actor, last))
 
@@ -241,7 +243,15 @@ async def tail_events(call: Call[NoBody, TailQuery]) -> AsyncGenerator[bytes]:
         actor.require(Scope.EVENTS_READ)
         return actor
 
-    return await services.tails.follow(services.engine, permit, call.query.wanted(), position, call.query.seconds)
+    return await services.tails.follow(services.engine, permit, wanted, position, call.query.seconds)
+
+
+async def _read_filter(call: Call[NoBody, Any]) -> EventFilter:
+    """The events that are wanted. Raises: NotFound, their group is out of reach."""
+    query: EventFilters = call.query
+    if query.group_id is not None:
+        await get_group(call.session, call.actor, query.group_id)
+    return query.wanted()
 
 
 def _read_last_event_id(header: str | None) -> UUID | None:

@@ -122,6 +122,15 @@ async def test_a_filter_that_cannot_hold_is_refused_with_its_place(owner: Caller
     assert (answer.status_code, answer.json()["errors"][0]["location"]) == (400, f"query.{name}")
 
 
+@pytest.mark.parametrize("path", ["", "/export", "/aggregates", "/tail?seconds=0"])
+async def test_a_group_out_of_reach_is_told_as_elsewhere(api: Program, owner: Caller, path: str) -> None:
+    foreign, unknown = (await api.register()).group_id, encode_id("group", new_id())
+    for group, status in ((owner.group_id, 200), (foreign, 404), (unknown, 404)):
+        answer = await owner.get(f"/v1/events{path}{'&' if '?' in path else '?'}groupId={group}")
+        assert answer.status_code == status
+        assert status == 200 or answer.json()["code"] == "not_found"
+
+
 async def test_pages_hold_every_event_once_while_others_arrive(api: Program, owner: Caller) -> None:
     """Late calls too: they are logged behind events with later ids."""
     for number in range(4):
