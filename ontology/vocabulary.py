@@ -92,7 +92,10 @@ HUMAN_TYPES = frozenset({"creator", "audience_member", "user"})
 # Everyday words for types that their own names do not resemble.
 _SERVED = "customer client buyer learner student subscriber follower fan reader member"
 _MAKERS = "author teacher instructor seller writer"
-_TYPES_BY_WORD: dict[str, str] = dict.fromkeys(_SERVED.split(), "audience_member") | dict.fromkeys(_MAKERS.split(), "creator")
+_TYPES_BY_WORD: dict[str, str] = {
+    **dict.fromkeys(_SERVED.split(), "audience_member"),
+    **dict.fromkeys(_MAKERS.split(), "creator"),
+}
 
 _FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "vocabulary.json").read_text(encoding="utf-8"))
 
