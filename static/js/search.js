@@ -28,6 +28,8 @@
     const found = options();
     empty.hidden = !blank;
     input.setAttribute("aria-expanded", String(found.length > 0));
+    // A list without an option is none: what stands there then is a note.
+    results.setAttribute("role", found.length ? "listbox" : "group");
     select(found[0]);
     if (blank) status.textContent = "";
     else if (found.length) status.textContent = count(found.filter((option) => !("resultAll" in option.dataset)).length);
