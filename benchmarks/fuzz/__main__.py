@@ -23,8 +23,8 @@ SECONDS_MAX = 3_600.0
 CASES_BESIDES = 3_500
 EXAMPLES_MIN = 5
 # Of each operation, by measurement; a good case is followed by a bad one.
-CASES_PER_EXAMPLE = 1.6
-OPERATIONS = 70
+CASES_PER_EXAMPLE = 1.25
+OPERATIONS = 75
 
 
 @dataclass(frozen=True)
