@@ -18,6 +18,7 @@ PASSWORD = "correct horse battery"
 DEMANDS = {
     "GET /keys": Scope.API_KEYS_MANAGE,
     "POST /keys": Scope.API_KEYS_MANAGE,
+    "POST /keys/{key_id:str}/change": Scope.API_KEYS_MANAGE,
     "POST /keys/{key_id:str}/revoke": Scope.API_KEYS_MANAGE,
     "POST /keys/{key_id:str}/rotate": Scope.API_KEYS_MANAGE,
     "POST /start/key": Scope.API_KEYS_MANAGE,
