@@ -23,7 +23,7 @@ SECONDS_MAX = 3_600.0
 CASES_BESIDES = 3_500
 EXAMPLES_MIN = 5
 # Of each operation, by measurement; a good case is followed by a bad one.
-CASES_PER_EXAMPLE = 1.25
+CASES_PER_EXAMPLE = 1.2
 OPERATIONS = 75
 
 
