@@ -79,7 +79,8 @@ async def test_a_connection_of_a_set_joins_what_it_says(owner: Caller, name: str
 
     kind = CONNECTION_TYPES[name]
     ends = {"fromId": await make_end(kind.sources), "toId": await make_end(kind.targets)}
-    await owner.make("/v1/connections", relationshipType=name, **ends)
+    made = await owner.make("/v1/connections", relationshipType=name, **ends)
+    assert (made["relationshipType"], made["fromId"], made["toId"]) == (name, ends["fromId"], ends["toId"])
 
 
 async def test_a_batch_refuses_just_the_items_of_a_set_that_is_off(owner: Caller) -> None:
