@@ -8,9 +8,9 @@ TYPE = {"Content-Type": "application/zip"}
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
-    """A zip of files by name."""
+    """A zip of files by name, the same bytes for the same files whenever it is made."""
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(made, "w") as archive:
         for name, data in files.items():
-            archive.writestr(name, data)
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     return made.getvalue()
