@@ -6,16 +6,15 @@ savepoint. Locks are taken in one order (rows by id, then quotas by group), so t
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, cast
+from typing import Literal
 from uuid import UUID
 
 from pydantic import Field as PydanticField
-from sqlalchemy import text as sql
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.actors import Actor
-from ontology.database import lock_for_count, run_sql
+from ontology.database import lock_for_count
 from ontology.errors import Flaw, NotFound, PortalError, QuotaExceeded
 from ontology.events import record_event
 from ontology.groups import Group, get_active_group
@@ -31,8 +30,8 @@ from ontology.things import (
     apply_delete,
     apply_update,
     build_thing,
+    finish_deletions,
     record_creation,
-    record_deletion,
     require_generic,
 )
 from ontology.vocabulary import THING_TYPES
@@ -203,18 +202,8 @@ async def _store(batch: _Batch) -> None:
     await batch.session.flush()
     for thing in batch.created:
         record_creation(batch.session, batch.actor, thing)
-    if not batch.deleted:
-        return
-    statement = sql(
-        "UPDATE connections SET deleted_at = now(), updated_at = now() WHERE org_id = :org_id "
-        "AND deleted_at IS NULL AND (from_thing_id = ANY(:ids) OR to_thing_id = ANY(:ids)) "
-        "RETURNING from_thing_id, to_thing_id"
-    )
-    ids = [thing.id for thing in batch.deleted]
-    cut = (await run_sql(batch.session, statement, {"org_id": batch.actor.org_id, "ids": ids})).all()
-    ends = cast("Sequence[tuple[UUID | None, UUID | None]]", cut)
-    for thing in batch.deleted:
-        record_deletion(batch.session, batch.actor, thing, sum(thing.id in pair for pair in ends))
+    if batch.deleted:
+        await finish_deletions(batch.session, batch.actor, batch.deleted)
 
 
 def _record_summary(batch: _Batch, outcomes: Sequence[Outcome], *, atomic: bool) -> None:

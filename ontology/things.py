@@ -1,6 +1,7 @@
 """Things: what exists, and the rules by which they are made, changed, deleted and restored."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 from pydantic import Field as PydanticField
@@ -9,7 +10,7 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.actors import Actor
-from ontology.database import lock_for_count, run_sql
+from ontology.database import lock_for_count, run_sql, whole_organisation
 from ontology.errors import Conflict, Flaw, ManagedType, NotFound, QuotaExceeded
 from ontology.events import record_event
 from ontology.features import require_feature
@@ -195,17 +196,12 @@ async def delete_thing(session: AsyncSession, actor: Actor, thing_id: UUID) -> T
     if thing.deleted_at is not None:
         return thing
     apply_delete(thing)
-    statement = sql(
-        "UPDATE connections SET deleted_at = :now, updated_at = :now "
-        "WHERE org_id = :org_id AND deleted_at IS NULL AND (from_thing_id = :id OR to_thing_id = :id)"
-    )
-    cut = await run_sql(session, statement, {"now": thing.deleted_at, "org_id": actor.org_id, "id": thing.id})
-    record_deletion(session, actor, thing, cut.rowcount)
+    await finish_deletions(session, actor, [thing])
     return thing
 
 
 def apply_delete(thing: Thing) -> None:
-    """Mark a locked thing; its connections and event are the caller's to see to."""
+    """Mark a locked thing; `finish_deletions` sees to its connections and its event."""
     thing.status = Status.ARCHIVED
     thing.deleted_at = thing.updated_at = next_change(thing.updated_at)
 
@@ -262,8 +258,24 @@ def record_creation(session: AsyncSession, actor: Actor, thing: Thing) -> None:
     _record(session, actor, "thing_created", thing, status=thing.status)
 
 
-def record_deletion(session: AsyncSession, actor: Actor, thing: Thing, connections: int) -> None:
-    _record(session, actor, "thing_deleted", thing, action="archived", connectionsDeleted=connections)
+async def finish_deletions(session: AsyncSession, actor: Actor, things: Sequence[Thing]) -> None:
+    """End the live connections of things just deleted, and record each deletion with how many it took.
+
+    Those made in a group that the actor does not see end as well, and are not counted: it is not to learn of them.
+    """
+    statement = sql(
+        "UPDATE connections SET deleted_at = now(), updated_at = now() WHERE org_id = :org_id "
+        "AND deleted_at IS NULL AND (from_thing_id = ANY(:ids) OR to_thing_id = ANY(:ids)) "
+        "RETURNING from_thing_id, to_thing_id"
+    )
+    values = {"org_id": actor.org_id, "ids": [thing.id for thing in things]}
+    cut = cast("Sequence[tuple[UUID | None, UUID | None]]", (await run_sql(session, statement, values)).all())
+    if actor.group_id != actor.org_id:
+        async with whole_organisation(session, actor):
+            await run_sql(session, statement, values)
+    for thing in things:
+        taken = sum(thing.id in ends for ends in cut)
+        _record(session, actor, "thing_deleted", thing, action="archived", connectionsDeleted=taken)
 
 
 def _record(session: AsyncSession, actor: Actor, type: str, thing: Thing, **more: Any) -> None:
