@@ -163,6 +163,7 @@ def _change(batch: _Batch, item: BatchUpdate | BatchDelete) -> Thing:
     if thing is None:
         raise NotFound
     require_generic(THING_TYPES[thing.type])
+    batch.actor.require_own(thing.created_by)
     group = batch.groups[thing.group_id]
     if isinstance(group, PortalError):
         raise group
