@@ -287,6 +287,8 @@ async def test_removed_person_is_out_at_once(owner: Caller) -> None:
     assert (event["targetId"], event["metadata"]["userId"]) == (person, person)
     keys = await owner.all_rows("/v1/api-keys")
     assert {row["status"] for row in keys if row["createdBy"] == person} == {"revoked"}
+    ends = {"fromId": person, "toId": (await owner.make_thing())["_id"]}
+    assert (await owner.post("/v1/connections", {"relationshipType": "enrolled_in"} | ends)).status_code == 404
     assert (await owner.delete(f"/v1/people/{person}")).status_code == 200
     assert len(await _events(owner, "user_removed_from_group")) == 1
 
