@@ -16,7 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ontology.actors import Actor
 from ontology.database import lock_for_count
 from ontology.errors import Flaw, NotFound, PortalError, QuotaExceeded
-from ontology.events import record_event
+from ontology.events import record_event, record_full
 from ontology.groups import Group, get_active_group
 from ontology.ids import ThingId
 from ontology.plans import PLAN_LIMITS
@@ -163,6 +163,7 @@ def _change(batch: _Batch, item: BatchUpdate | BatchDelete) -> Thing:
     if thing is None:
         raise NotFound
     require_generic(THING_TYPES[thing.type])
+    batch.actor.require_own(thing.created_by)
     group = batch.groups[thing.group_id]
     if isinstance(group, PortalError):
         raise group
@@ -208,6 +209,8 @@ async def _store(batch: _Batch) -> None:
 
 def _record_summary(batch: _Batch, outcomes: Sequence[Outcome], *, atomic: bool) -> None:
     failed = sum(isinstance(outcome, PortalError) for outcome in outcomes)
+    if full := [outcome for outcome in outcomes if isinstance(outcome, QuotaExceeded)]:
+        record_full(batch.session, batch.actor, full[0].counted, attempted=len(full))
     if failed == len(outcomes):
         return
     summary = {"total": len(outcomes), "success": len(outcomes) - failed, "failed": failed, "atomic": atomic}

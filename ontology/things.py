@@ -18,7 +18,7 @@ from ontology.groups import Group, get_active_group, get_group
 from ontology.ids import GroupId, encode_id
 from ontology.merge import merge_patch
 from ontology.plans import PLAN_LIMITS
-from ontology.records import Input, next_change, refuse_nulls
+from ontology.records import Input, next_change, refuse_nulls, utc_now
 from ontology.thing_lists import count_things
 from ontology.thing_rows import Status, Thing, require_readable_type
 from ontology.vocabulary import THING_TYPES, ThingType, check_properties, get_thing_type
@@ -112,7 +112,7 @@ def build_thing(actor: Actor, new: ThingCreate, group: Group) -> Thing:
     Raises:
         UnknownType, ManagedType, FeatureDisabled, InvalidProperties.
     """
-    kind = check_new_thing(actor, new)
+    kind, now = check_new_thing(actor, new), utc_now()
     return Thing(
         org_id=actor.org_id,
         group_id=group.id,
@@ -120,6 +120,8 @@ def build_thing(actor: Actor, new: ThingCreate, group: Group) -> Thing:
         name=new.name,
         properties=new.properties,
         status=new.status,
+        created_at=now,
+        updated_at=now,
         created_by=actor.id,
     )
 
