@@ -10,10 +10,11 @@ length is the number in the window, and each time is added and dropped once.
 
 import asyncio
 import secrets
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
+
+import msgspec
 
 from ontology.credentials import Credential
 from ontology.redis_client import AsyncScript, Redis
@@ -95,8 +96,7 @@ TOGETHER_MAX = 100
 _NAMES = ("org-minute", "org-day", "key-minute", "key-day")
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(msgspec.Struct, frozen=True):
     """One window of one bound: how many it allows, how many are left, and in how many seconds it is whole again."""
 
     name: str
@@ -106,8 +106,7 @@ class Layer:
     reset_seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """Admitted or not; `retry_after_seconds` and `binding` are set when not. `degraded`: Redis did not decide."""
 
     admitted: bool
