@@ -29,7 +29,7 @@ from ontology.things import TypeName
 AnyId = Annotated[
     str,
     Field(
-        pattern=r"^(thing|person|group|connection|event|knowledge)_[0-7][0-9a-hjkmnp-tv-z]{25}$",
+        pattern=r"^(thing|person|group|connection|event|knowledge|invitation)_[0-7][0-9a-hjkmnp-tv-z]{25}$",
         examples=[examples.COURSE],
     ),
 ]
