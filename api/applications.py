@@ -6,7 +6,7 @@ from api.operations import Call, NoBody, NoQuery, operation
 from api.parameters import PageQuery
 from ontology import applications
 from ontology.applications import Application, ApplicationCreate, ApplicationUpdate
-from ontology.errors import Conflict, GroupArchived, NotFound
+from ontology.errors import Conflict, GroupArchived, NotFound, PrivilegeEscalation
 from ontology.pagination import Page
 from ontology.records import utc_now
 from ontology.scopes import Scope
@@ -101,7 +101,7 @@ async def update_application(call: Call[ApplicationUpdate, NoQuery]) -> Applicat
     scope=Scope.API_KEYS_MANAGE,
     path_ids=_PATH_ID,
     answer=Application,
-    errors=(NotFound,),
+    errors=(NotFound, PrivilegeEscalation),
     answer_example=examples.APPLICATION | {"status": "archived", "archivedAt": 1_795_500_060_000},
     after_commit=raise_epoch,
 )

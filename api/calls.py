@@ -145,7 +145,7 @@ class Operation:
             return self.tagged
         if len(self.path_ids) != 1 or not CONDITIONAL_KINDS.issuperset(self.path_ids.values()):
             return False
-        return self.path.endswith("}") and self.method in ("PATCH", "PUT", "DELETE")
+        return self.path.endswith("/restore") or self.method in ("PATCH", "PUT", "DELETE")
 
     @cached_property
     def can_run_dry(self) -> bool:

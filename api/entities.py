@@ -33,10 +33,9 @@ from ontology.property_filters import (
 from ontology.records import Moment, utc_now
 from ontology.scopes import Scope
 from ontology.text_filters import WORDS_MAX
-from ontology.thing_lists import SortBy, ThingFilter
+from ontology.thing_lists import SortBy, ThingFilter, hidden_names
 from ontology.thing_rows import Status, Thing, ThingFields
 from ontology.things import ThingCreate, ThingReplace, ThingUpdate, TypeName
-from ontology.vocabulary import THING_TYPES
 
 # Query parameters by their whole names, which no fixed list could hold.
 PropertyParameters = Annotated[
@@ -116,8 +115,7 @@ class EntitiesQuery(PageQuery, ExpandQuery):
         return rest | ({"properties": found} if found and "properties" not in rest else {})
 
     def narrow(self) -> ThingFilter:
-        kind = THING_TYPES.get(self.type or "")
-        filters = parse_property_filters(self.properties, kind.sensitive_names if kind else frozenset())
+        filters = parse_property_filters(self.properties, hidden_names(self.type))
         return ThingFilter(
             self.created_after, self.created_before, self.updated_after, self.updated_before, tuple(filters)
         )

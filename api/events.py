@@ -84,6 +84,14 @@ class EventsQuery(TimedFilters, PageQuery):
     """Filters and page of the list of events."""
 
 
+class ExportQuery(TimedFilters):
+    """What to export, and where to go on."""
+
+    last_event_id: Annotated[
+        EventId | None, Field(description="Go on behind this event, the last whole line of an export that broke off.")
+    ] = None
+
+
 class FiguresQuery(TimedFilters):
     """What to count, and by what."""
 
@@ -197,21 +205,23 @@ async def aggregate_events(call: Call[NoBody, FiguresQuery]) -> dict[str, Any]:
     id="exportEvents",
     tag="Events",
     scope=Scope.EVENTS_READ,
-    query=TimedFilters,
+    query=ExportQuery,
     answer=EventFields,
     shape="stream",
     media_type="application/x-ndjson",
     errors=(UnknownType, NotFound),
     answer_example=examples.EVENT,
 )
-async def export_events(call: Call[NoBody, TimedFilters]) -> AsyncGenerator[bytes]:
+async def export_events(call: Call[NoBody, ExportQuery]) -> AsyncGenerator[bytes]:
     """Export events.
 
-    Every event the filters let through, newest first, one JSON document a line. An answer that breaks off is not
-    complete: ask again with `until` set to the time of the last line.
+    Every event the filters let through, newest first by id, one JSON document a line. An answer that breaks off is not
+    complete: ask again with the same filters and `lastEventId` set to the `_id` of the last whole line.
     """
     wanted = replace(await _read_filter(call), until=call.query.until or utc_now())
-    return write_lines(call.services.engine, call.actor, wanted)
+    if (last := call.query.last_event_id) is not None:
+        await find_position(call.session, call.actor, last)
+    return write_lines(call.services.engine, call.actor, wanted, last)
 
 
 @operation(

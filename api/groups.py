@@ -71,6 +71,7 @@ async def create_group(call: Call[GroupCreate, NoQuery]) -> Group:
     query=GroupsQuery,
     answer=GroupFields,
     shape="page",
+    errors=(UnknownType,),
     answer_example=examples.GROUP_ROW,
 )
 async def list_groups(call: Call[NoBody, GroupsQuery]) -> Page[Group]:
@@ -110,7 +111,7 @@ async def get_group(call: Call[NoBody, NoQuery]) -> Group:
     query=ChildrenQuery,
     answer=GroupFields,
     shape="page",
-    errors=(NotFound,),
+    errors=(NotFound, UnknownType),
     answer_example=examples.GROUP_ROW,
 )
 async def list_group_children(call: Call[NoBody, ChildrenQuery]) -> Page[Group]:

@@ -28,6 +28,8 @@ from ontology.actors import Actor
 from ontology.addresses import Source
 from ontology.credentials import Credential
 from ontology.database import open_transaction
+from ontology.errors import QuotaExceeded
+from ontology.events import record_full
 from ontology.fast_database import Unserved
 from ontology.idempotency import find_answer, keep_answer
 from ontology.records import utc_now
@@ -109,7 +111,13 @@ async def _perform(request: Request[Any, Any, Any], about: Operation, handler: H
     def describe_call(session: AsyncSession) -> Call[Any, Any]:
         return Call(services, actor, credential, given.body, given.query, given.ids, session, source, headers.single)
 
-    answer = await _perform_in_session(services, actor, about, given, handler, describe_call)
+    try:
+        answer = await _perform_in_session(services, actor, about, given, handler, describe_call)
+    except QuotaExceeded as refusal:
+        if not given.dry_run:
+            async with open_transaction(services.engine, actor) as session:
+                record_full(session, actor, refusal.counted)
+        raise
     if isinstance(answer, Unfinished):
         return make_answer(encode_answer(await answer.finish()), about.status)
     return answer
@@ -145,6 +153,8 @@ async def _perform_in_session(
         if intent is not None:
             kept = await find_answer(session, actor, intent, secret=secret, now=utc_now())
             if kept is not None:
+                if about.after_commit is not None:  # the first time may have failed at just this
+                    await about.after_commit(services, actor)
                 return make_answer(kept.body, kept.status, tag=kept.etag, replayed=True)
         if about.conditional and about.method != "GET":
             (kind,), (identity,) = about.path_ids.values(), given.ids.values()

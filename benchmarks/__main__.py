@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.cases import Case, api_cases, floor_requests, request, search_requests
 from benchmarks.client import run_client
+from benchmarks.freshness import measure_freshness
 from benchmarks.load import Load, Measured
 from benchmarks.passages import make_documents, write_points
 from benchmarks.percentiles import Latencies
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         with running_program(env) as program, running_floor() as bare:
             program.wait_indexed()
             search = _measure_search(program, key) if parsed.passages else None
+            fresh = measure_freshness(program.port, key) if parsed.passages else None
             floor, rows = measure(parsed, program, bare, api_cases(key, thing_ids))
             results = Results(
                 conditions=conditions,
@@ -67,6 +69,7 @@ def main(arguments: Sequence[str]) -> int:
                 floor=floor,
                 rows=rows,
                 search=search,
+                fresh=fresh,
                 passages=parsed.passages,
                 first_start_seconds=first_start_seconds,
                 later_start_seconds=program.start_seconds,

@@ -14,10 +14,11 @@ from typing import Any
 import psutil
 
 from benchmarks.load import Measured
+from benchmarks.percentiles import Latencies
 from benchmarks.turns import Turned
 from portal.child_process import PROJECT_DIR
 
-SEARCH_P95_WANTED_MS, TURN_WANTED_MS = 60, 20
+SEARCH_P50_WANTED_MS, SEARCH_P95_WANTED_MS, TURN_WANTED_MS, FRESH_WANTED_MS = 25, 60, 20, 2_000
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class Results:
     floor: list[Round]
     rows: list[Row]
     search: SearchRounds | None
+    fresh: Latencies | None
     passages: int
     first_start_seconds: float
     later_start_seconds: float
@@ -171,8 +173,8 @@ def as_markdown(results: Results) -> str:
         found, crowd, beside = results.search.alone, results.search.crowd, results.search.beside_crowd.latencies
         lines.append(
             f"| search, {results.passages} made-up passages, one at a time | {found.requests_per_second:.0f} a second, "
-            f"p50 {found.latencies.p50:.1f}, p95 {found.latencies.p95:.1f} (at most {SEARCH_P95_WANTED_MS}), p99 "
-            f"{found.latencies.p99:.1f} ms |"
+            f"p50 {found.latencies.p50:.1f} (at most {SEARCH_P50_WANTED_MS}), p95 {found.latencies.p95:.1f} (at most "
+            f"{SEARCH_P95_WANTED_MS}), p99 {found.latencies.p99:.1f} ms |"
         )
         lines.append(
             f"| processor time of one search | web process {results.search.web_cpu_ms:.1f}, knowledge process "
@@ -191,6 +193,11 @@ def as_markdown(results: Results) -> str:
             f"| processor time of one turn of the event loop with these 16 | p50 {turns.lengths.p50:.2f}, p99 "
             f"{turns.lengths.p99:.1f}, longest of {turns.turns} turns {turns.lengths.max:.1f} ms (at most "
             f"{TURN_WANTED_MS}) |"
+        )
+    if (fresh := results.fresh) is not None:
+        lines.append(
+            f"| from storing a document to finding it first | p50 {fresh.p50:.0f}, p95 {fresh.p95:.0f}, longest "
+            f"{fresh.max:.0f} ms (at most {FRESH_WANTED_MS}) |"
         )
     lines += [
         f"| first start in an empty directory | {results.first_start_seconds:.1f} s |",

@@ -21,7 +21,7 @@ from ontology.errors import Conflict, NotFound
 from ontology.events import record_event
 from ontology.groups import get_active_group
 from ontology.ids import GroupId, ThingId, encode_id
-from ontology.keys import end_key
+from ontology.keys import end_key, refuse_narrower
 from ontology.pagination import Page, PageRequest, describe_list, fetch_page
 from ontology.records import Input, Moment, Record, refuse_nulls
 from ontology.thing_rows import Status, Thing
@@ -125,7 +125,7 @@ async def archive_application(session: AsyncSession, actor: Actor, application_i
     The caller raises the authorisation epoch after commit, so every one of the keys is dead on its next request.
 
     Raises:
-        NotFound.
+        NotFound. PrivilegeEscalation: one of the keys has scopes the actor lacks.
     """
     application = await find_application(session, actor, application_id, lock=True)
     if application.status != Status.ARCHIVED:
@@ -152,6 +152,7 @@ async def _end_keys(session: AsyncSession, actor: Actor, application: Thing, now
     )
     keys = (await session.exec(query.with_for_update())).all()
     for key in keys:
+        refuse_narrower(actor, key)
         end_key(session, actor, key, now, "application_archived")
     return len(keys)
 

@@ -24,12 +24,12 @@ from ontology.errors import (
 )
 from ontology.events import record_event
 from ontology.features import require_feature
-from ontology.groups import get_active_group, get_group
+from ontology.groups import ACTIVE, get_active_group, get_group
 from ontology.ids import GroupId, decode_id, encode_id
 from ontology.merge import merge_patch
 from ontology.pagination import Page, PageRequest, describe_list, fetch_page
 from ontology.people import Person
-from ontology.records import Input, Moment, next_change, utc_now
+from ontology.records import Input, Moment, next_change, refuse_nulls, utc_now
 from ontology.thing_rows import Thing
 from ontology.vocabulary import ConnectionType, check_properties, get_connection_type
 
@@ -194,6 +194,7 @@ async def update_connection(
     Raises:
         NotFound, ManagedType, InvalidProperties, InvalidRequest. Conflict: it is deleted.
     """
+    refuse_nulls(change, "metadata_")
     connection = await _lock_writable(session, actor, connection_id)
     if connection.deleted_at is not None:
         raise Conflict("The connection is deleted; create it again.", leads_to=("createConnection",))
@@ -303,7 +304,8 @@ async def _check_end(session: AsyncSession, actor: Actor, kind: ConnectionType, 
         await get_active_group(session, actor, identity)
         found = "group"
     elif where == "person":
-        person = (await session.exec(Person.visible_to(actor).where(col(Person.id) == identity))).first()
+        member = Person.visible_to(actor).where(col(Person.id) == identity, col(Person.status) == ACTIVE)
+        person = (await session.exec(member)).first()
         found = "user" if person else ""
     else:
         live = Thing.visible_to(actor).where(col(Thing.id) == identity, col(Thing.deleted_at).is_(None))

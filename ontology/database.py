@@ -81,9 +81,10 @@ async def state_actor(session: AsyncSession, actor: Actor) -> None:
 
 @asynccontextmanager
 async def whole_organisation(session: AsyncSession, actor: Actor) -> AsyncGenerator[None]:
-    """Widen wall two to the actor's organisation for one statement that counts or names it, then narrow it again.
+    """Widen wall two to the actor's organisation for one statement, then narrow it again.
 
-    For plan counts and the organisation's own name only; what is read here is never returned as a row.
+    For plan counts, the organisation's own name and the end of a deleted thing's connections only; what is read here
+    is never returned as a row.
     """
     await state(session, {"group_id": str(actor.org_id)})
     yield

@@ -270,12 +270,13 @@ async def _begin(session: AsyncSession, actor: Actor, items: Sequence[DocumentCr
 
 
 def _put(writing: _Writing, new: DocumentCreate) -> Stored:
-    """Raises: NotFound, GroupArchived."""
+    """Raises: NotFound, GroupArchived. InsufficientScope: the actor replaces only what it created."""
     group, digest = writing.find_group(new), digest_document(new)
     held = writing.held.get((group.id, new.external_id)) if new.external_id is not None else None
     if held is not None and held.content_hash == digest:
         return Stored(held, "unchanged")
     if held is not None:
+        writing.actor.require_own(held.created_by)
         _replace(writing, held, new, digest)
         return Stored(held, "replaced")
     document = KnowledgeItem(org_id=writing.actor.org_id, group_id=group.id, created_by=writing.actor.id)

@@ -136,6 +136,10 @@ class QuotaExceeded(PortalError):
     advice = "Delete what is no longer needed or move to a larger plan; waiting does not help."
     leads_to = ("getQuota",)
 
+    def __init__(self, detail: str | None = None, *, counted: str = "entities", flaws: Sequence[Flaw] = ()) -> None:
+        super().__init__(detail, flaws=flaws)
+        self.counted = counted
+
 
 class GroupArchived(PortalError):
     code = "group_archived"

@@ -144,6 +144,13 @@ def record_event(
     return event
 
 
+def record_full(session: AsyncSession, actor: Actor, counted: str, attempted: int = 1) -> Event:
+    """The event of a refusal, because the plan has no room for more of what is counted."""
+    key = encode_id("thing", actor.key_id) if actor.key_id else None
+    told = {"keyId": key, "limitType": counted, "attempted": attempted}
+    return record_event(session, actor, "quota_exceeded", group_id=actor.group_id, target_id=key, metadata=told)
+
+
 async def list_events(session: AsyncSession, actor: Actor, wanted: EventFilter, page: PageRequest) -> Page[EventFields]:
     """Changes and calls together, newest first.
 

@@ -19,7 +19,7 @@ from ontology.actors import Actor
 from ontology.connection_rows import END_KINDS, Connection, holds_at, touches
 from ontology.database import run_sql
 from ontology.errors import NotFound
-from ontology.groups import Group
+from ontology.groups import ACTIVE, Group
 from ontology.ids import decode_id, encode_id
 from ontology.people import Person
 from ontology.records import to_epoch_ms
@@ -154,7 +154,7 @@ async def _find_ends(session: AsyncSession, actor: Actor, kind: str, ids: Sequen
         query = columns.where(Thing.reach(actor), col(Thing.id).in_(ids), col(Thing.deleted_at).is_(None))
     elif kind == "person":
         columns = select_columns(col(Person.id), col(Person.role), col(Person.name))
-        query = columns.where(Person.reach(actor), col(Person.id).in_(ids))
+        query = columns.where(Person.reach(actor), col(Person.id).in_(ids), col(Person.status) == ACTIVE)
     else:
         columns = select_columns(col(Group.id), col(Group.type), col(Group.name))
         query = columns.where(Group.reach(actor), col(Group.id).in_(ids))

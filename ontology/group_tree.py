@@ -25,7 +25,7 @@ from ontology.groups import (
     record_group_event,
 )
 from ontology.ids import GroupId, encode_id
-from ontology.records import GroupClosure, Input, utc_now
+from ontology.records import GroupClosure, Input, next_change, utc_now
 
 
 class GroupMove(Input):
@@ -85,7 +85,7 @@ async def move_group(session: AsyncSession, actor: Actor, group_id: UUID, move: 
     await check_depth(session, actor, parent, max(below.values()))
     await _rewrite_closure(session, actor, group.id, parent.id)
     before = group.parent_group_id
-    group.parent_group_id, group.updated_at = parent.id, utc_now()
+    group.parent_group_id, group.updated_at = parent.id, next_change(group.updated_at)
     await session.flush()
     await _index_again(session, actor, list(below))
     record_group_event(
@@ -116,7 +116,7 @@ async def archive_group(session: AsyncSession, actor: Actor, group_id: UUID) -> 
         col(Group.id).in_(list(await _list_below(session, actor, group.id))), col(Group.status) == ACTIVE
     )
     for found in (await session.exec(live.order_by(col(Group.id)))).all():
-        found.status, found.archived_at, found.updated_at = ARCHIVED, now, now
+        found.status, found.archived_at, found.updated_at = ARCHIVED, now, next_change(found.updated_at)
         record_group_event(session, actor, "thing_deleted", found, action="archived", deletionType="soft")
     return group
 
@@ -137,7 +137,7 @@ async def restore_group(session: AsyncSession, actor: Actor, group_id: UUID) -> 
         flaw = Flaw("path.groupId", "lies below an archived group", f"restore `{place}` first")
         raise Conflict("The group's parent is archived; restore that first.", flaws=[flaw], leads_to=("restoreGroup",))
     await check_group_quota(session, actor)
-    group.status, group.archived_at, group.updated_at = ACTIVE, None, utc_now()
+    group.status, group.archived_at, group.updated_at = ACTIVE, None, next_change(group.updated_at)
     record_group_event(session, actor, "thing_updated", group, action="restored")
     return group
 

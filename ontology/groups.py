@@ -23,13 +23,16 @@ from ontology.ids import GroupId, encode_id, new_id
 from ontology.merge import merge_patch
 from ontology.pagination import Page, PageRequest, describe_list, fetch_page
 from ontology.plans import PLAN_LIMITS
-from ontology.records import GroupClosure, Input, Moment, TenantRow, Timestamp, refuse_nulls, utc_now
+from ontology.records import GroupClosure, Input, Moment, TenantRow, Timestamp, next_change, refuse_nulls, utc_now
 from ontology.vocabulary import GROUP_SETTINGS, GROUP_TYPES, check_properties, unknown_type
 
 DEPTH_MAX = 10
 _HANDLE_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 _HANDLE_LENGTH = 10
 ACTIVE, ARCHIVED = "active", "archived"
+# What becomes of keys that leak is the choice of the root group (`ontology/leaks.py`).
+LEAK_POLICY = "leakedKeys"
+_SETTINGS = (*GROUP_SETTINGS, {"name": LEAK_POLICY, "type": "string", "enum": ["revoke", "shorten"]})
 
 
 class GroupFields(TenantRow):
@@ -155,7 +158,7 @@ async def create_group(session: AsyncSession, actor: Actor, new: GroupCreate) ->
     """
     if new.type not in GROUP_TYPES:
         raise unknown_type("body.type", new.type, GROUP_TYPES)
-    check_properties(GROUP_SETTINGS, new.settings, "body.settings")
+    check_properties(_SETTINGS, new.settings, "body.settings")
     await lock_tree(session, actor.org_id, shared=True)
     parent = await get_active_group(session, actor, new.parent_group_id)
     await check_group_quota(session, actor)
@@ -183,7 +186,7 @@ async def update_group(session: AsyncSession, actor: Actor, group_id: UUID, chan
     Raises:
         NotFound, GroupArchived: the group. InvalidProperties: the settings. InvalidRequest: it would lose its name.
     """
-    refuse_nulls(change, "name")
+    refuse_nulls(change, "name", "metadata_", "settings")
     query = Group.visible_to(actor).where(col(Group.id) == group_id).with_for_update()
     group = (await session.exec(query)).first()
     if group is None:
@@ -193,14 +196,14 @@ async def update_group(session: AsyncSession, actor: Actor, group_id: UUID, chan
     given = change.model_fields_set
     if change.settings is not None:
         merged = _fill_settings(group.type, merge_patch(group.settings, change.settings))
-        check_properties(GROUP_SETTINGS, merged, "body.settings")
+        check_properties(_SETTINGS, merged, "body.settings")
         group.settings = merged
     if change.metadata_ is not None:
         group.metadata_ = merge_patch(group.metadata_, change.metadata_)
     if "description" in given:
         group.description = change.description
     group.name = change.name or group.name
-    group.updated_at = utc_now()
+    group.updated_at = next_change(group.updated_at)
     fields = sorted(name.rstrip("_") for name in given)
     record_group_event(session, actor, "thing_updated", group, action="updated", fields=fields)
     return group
@@ -252,8 +255,10 @@ async def list_groups(
     """Groups within reach, newest first; with a parent, its direct children.
 
     Raises:
-        NotFound: the parent is out of reach.
+        NotFound: the parent is out of reach. UnknownType: the type.
     """
+    if type and type not in GROUP_TYPES:
+        raise unknown_type("query.type", type, GROUP_TYPES)
     query = Group.visible_to(actor)
     if parent_group_id is not None:
         await get_group(session, actor, parent_group_id)
@@ -309,7 +314,8 @@ async def check_group_quota(session: AsyncSession, actor: Actor) -> None:
         return
     await lock_for_count(session, actor.org_id)
     if await count_sub_groups(session, actor) >= maximum:
-        raise QuotaExceeded(f"The plan `{actor.plan}` allows {maximum} sub-groups, and all are in use.")
+        told = f"The plan `{actor.plan}` allows {maximum} sub-groups, and all are in use."
+        raise QuotaExceeded(told, counted="groups")
 
 
 async def check_depth(session: AsyncSession, actor: Actor, parent: Group, height: int = 0) -> None:

@@ -8,6 +8,9 @@ from ontology.addresses import covers, parse_networks
 from ontology.errors import Flaw
 from ontology.scopes import Scope, expand_scopes
 
+# The property of a key that keeps its own `expiresAt` while a leak shortens it.
+BEFORE_LEAK = "expiresAtBeforeLeak"
+
 
 @dataclass(frozen=True, slots=True)
 class KeyBounds:

@@ -1,5 +1,6 @@
 """Making API keys: shown once, never wider than the key that makes them."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -25,6 +26,7 @@ from ontology.things import add_thing
 
 EXPLORER_NAME = "Explorer"
 _EXPLORER_LIFE = timedelta(hours=1)
+_TWIN_RIGHTS = ("scopes", "rateLimit", "expiresAt", "allowedAddresses", "allowedOrigins", "applicationId", "actorId")
 
 
 async def create_key(
@@ -88,13 +90,11 @@ async def issue_key(
 
 
 async def issue_twin(
-    session: AsyncSession, actor: Actor, old: Thing, *, group: Group, scopes: frozenset[Scope], pepper: str
+    session: AsyncSession, actor: Actor, old: Thing, rights: Mapping[str, Any], *, group: Group, pepper: str
 ) -> NewApiKey:
-    """A further key with the rights of one that exists, but for its scopes, which its caller has checked."""
-    kept = {name: old.properties.get(name) for name in ("rateLimit", "expiresAt", "allowedAddresses", "allowedOrigins")}
-    same = {name: old.properties.get(name) for name in ("applicationId", "actorId")}
-    rights = {"scopes": sorted(scopes)} | kept | same | {"replaces": encode_id("thing", old.id)}
-    return await _store_key(session, actor, old.name, rights, group=group, pepper=pepper)
+    """A key that replaces another, with rights, as properties of a key, that its caller has checked."""
+    kept = {name: rights.get(name) for name in _TWIN_RIGHTS} | {"replaces": encode_id("thing", old.id)}
+    return await _store_key(session, actor, old.name, kept, group=group, pepper=pepper)
 
 
 async def _store_key(

@@ -144,9 +144,14 @@ async def lock_manageable(session: AsyncSession, actor: Actor, key_id: UUID) -> 
         NotFound. PrivilegeEscalation: it has scopes the actor lacks.
     """
     key = await find_key(session, actor, key_id, lock=True)
+    refuse_narrower(actor, key)
+    return key
+
+
+def refuse_narrower(actor: Actor, key: Thing) -> None:
+    """Raises: PrivilegeEscalation: the key has scopes the actor lacks."""
     if not expand_scopes(Scope(scope) for scope in key.properties["scopes"]) <= actor.scopes:
         raise PrivilegeEscalation("A key cannot change or end one that has scopes it lacks.")
-    return key
 
 
 def record_key_event(session: AsyncSession, actor: Actor, type: str, key: Thing, **more: Any) -> None:

@@ -20,9 +20,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ontology.actors import Actor, operator_actor
 from ontology.database import open_duty, open_transaction
 from ontology.errors import InvalidApiKey, NotFound
-from ontology.groups import get_organisation
+from ontology.groups import LEAK_POLICY, get_organisation
 from ontology.ids import ThingId
-from ontology.key_bounds import find_end
+from ontology.key_bounds import BEFORE_LEAK, find_end
 from ontology.key_secrets import KeySecret, digest_key, redact_keys
 from ontology.key_shapes import describe_status
 from ontology.keys import end_key, record_key_event
@@ -31,7 +31,7 @@ from ontology.records import Input, Moment, Record, parse_moment, to_epoch_ms
 from ontology.thing_rows import Status, Thing
 from ontology.things import add_thing
 
-POLICY, SHORTEN = "leakedKeys", "shorten"
+SHORTEN = "shorten"
 SHORTENED_LIFE = timedelta(hours=24)
 _LOOKED_UP_AT_ONCE = 1_000
 _PLACE_LENGTH_MAX = 500
@@ -155,7 +155,7 @@ async def _end_keys(
 ) -> Sequence[Thing]:
     """In the order of their ids, so that two alerts about the same keys do not wait for one another in a circle."""
     organisation = await get_organisation(session, actor)
-    shorten = organisation.settings.get(POLICY) == SHORTEN
+    shorten = organisation.settings.get(LEAK_POLICY) == SHORTEN
     query = Thing.visible_to(actor).where(col(Thing.id).in_(found), col(Thing.type) == "api_key")
     keys = (await session.exec(query.order_by(col(Thing.id)).with_for_update())).all()
     for key in keys:
@@ -176,7 +176,8 @@ async def _end_keys(
 def _shorten_life(session: AsyncSession, actor: Actor, key: Thing, finding: Finding, now: datetime) -> None:
     last = to_epoch_ms(now + SHORTENED_LIFE)
     expires = min(last, find_end(key.properties) or last)
-    key.properties, key.updated_at = key.properties | {"expiresAt": expires}, now
+    before = {BEFORE_LEAK: key.properties.get("expiresAt")}
+    key.properties, key.updated_at = key.properties | before | {"expiresAt": expires}, now
     told = {"thingType": "api_key", "action": "shortened", "reason": "leaked", "expiresAt": expires}
     record_key_event(session, actor, "thing_updated", key, **told, **finding.metadata())
 

@@ -8,11 +8,13 @@ The last admission times of a window are a list, oldest first, from which those 
 length is the number in the window, and each time is added and dropped once.
 """
 
+import asyncio
 import secrets
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
+
+import msgspec
 
 from ontology.credentials import Credential
 from ontology.redis_client import AsyncScript, Redis
@@ -23,72 +25,78 @@ DAY_SECONDS = 86_400
 
 # Keys: epoch, organisation minute, organisation day, key minute, key day. They share the organisation's hash tag.
 # Arguments: the epoch the caller knows ('' when it has read the database for this very request), then the four limits
-# in the order of the keys (0: no such layer).
+# in the order of the keys (0: no such layer), then how many requests ask, of which the first are admitted.
 # Times are micro-seconds kept as integers written with %d: a Lua number printed plainly loses digits.
 _ADMIT = """
 local known = ARGV[1]
 local epoch = redis.call('GET', KEYS[1])
 if known ~= '' and known ~= epoch then return {-1} end
+local asked = tonumber(ARGV[6])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local today = math.floor(time[1] / 86400)
-local left, wait, binding = {}, 0, 0
+local left, days, admitted = {-1, -1, -1, -1}, {}, asked
 for layer = 1, 4 do
   local limit = tonumber(ARGV[layer + 1])
   local key = KEYS[layer + 1]
-  if limit == 0 then
-    left[layer] = -1
-  elseif layer % 2 == 1 then
-    local newest = redis.call('LINDEX', key, -1)
-    if newest and tonumber(newest) > now then now = tonumber(newest) end
-    local oldest = redis.call('LINDEX', key, 0)
-    while oldest and tonumber(oldest) <= now - 60000000 do
-      redis.call('LPOP', key)
-      oldest = redis.call('LINDEX', key, 0)
+  if limit > 0 then
+    if layer % 2 == 1 then
+      local newest = redis.call('LINDEX', key, -1)
+      if newest and tonumber(newest) > now then now = tonumber(newest) end
+      local oldest = redis.call('LINDEX', key, 0)
+      while oldest and tonumber(oldest) <= now - 60000000 do
+        redis.call('LPOP', key)
+        oldest = redis.call('LINDEX', key, 0)
+      end
+      left[layer] = limit - redis.call('LLEN', key)
+    else
+      local stored = redis.call('HMGET', key, 'day', 'used')
+      local day, used = tonumber(stored[1] or 0), tonumber(stored[2] or 0)
+      if day < today then day, used = today, 0 end
+      days[layer] = day
+      left[layer] = limit - used
     end
-    local used = redis.call('LLEN', key)
-    left[layer] = limit - used
-    if used >= limit then
-      local freeing = tonumber(redis.call('LINDEX', key, used - limit))
-      local pause = math.ceil((freeing + 60000000 - now) / 1000000)
-      if pause > wait then wait, binding = pause, layer end
-    end
-  else
-    local day, used = 0, 0
-    local stored = redis.call('HMGET', key, 'day', 'used')
-    if stored[1] and tonumber(stored[1]) >= today then used = tonumber(stored[2]) end
-    left[layer] = limit - used
-    if used >= limit then
-      local pause = (today + 1) * 86400 - time[1]
-      if pause > wait then wait, binding = pause, layer end
-    end
+    admitted = math.max(0, math.min(admitted, left[layer]))
   end
 end
-local admitted = 0
-if binding == 0 then
-  admitted = 1
+if admitted > 0 then
+  local moment, moments = string.format('%d', now), {}
+  for number = 1, admitted do moments[number] = moment end
   for layer = 1, 4 do
-    if left[layer] >= 0 then
-      local key = KEYS[layer + 1]
+    local limit = tonumber(ARGV[layer + 1])
+    local key = KEYS[layer + 1]
+    if limit > 0 then
+      left[layer] = left[layer] - admitted
       if layer % 2 == 1 then
-        redis.call('RPUSH', key, string.format('%d', now))
+        redis.call('RPUSH', key, unpack(moments))
         redis.call('PEXPIRE', key, 61000)
       else
-        local stored = redis.call('HGET', key, 'day')
-        if stored and tonumber(stored) >= today then redis.call('HINCRBY', key, 'used', 1)
-        else redis.call('HSET', key, 'day', today, 'used', 1) end
+        redis.call('HSET', key, 'day', days[layer], 'used', limit - left[layer])
         redis.call('EXPIRE', key, 172800)
       end
-      left[layer] = left[layer] - 1
     end
   end
 end
-return {admitted, 0, wait, binding, left[1], left[2], left[3], left[4], (today + 1) * 86400 - time[1]}
+local wait, binding = 0, 0
+if admitted < asked then
+  for layer = 1, 4 do
+    if tonumber(ARGV[layer + 1]) > 0 and left[layer] <= 0 then
+      local pause = (today + 1) * 86400 - time[1]
+      if layer % 2 == 1 then
+        local freeing = tonumber(redis.call('LINDEX', KEYS[layer + 1], -left[layer]))
+        pause = math.ceil((freeing + 60000000 - now) / 1000000)
+      end
+      if pause > wait then wait, binding = pause, layer end
+    end
+  end
+end
+return {admitted, wait, binding, left[1], left[2], left[3], left[4], (today + 1) * 86400 - time[1]}
 """
+TOGETHER_MAX = 100
+_NAMES = ("org-minute", "org-day", "key-minute", "key-day")
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(msgspec.Struct, frozen=True):
     """One window of one bound: how many it allows, how many are left, and in how many seconds it is whole again."""
 
     name: str
@@ -98,8 +106,7 @@ class Layer:
     reset_seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """Admitted or not; `retry_after_seconds` and `binding` are set when not. `degraded`: Redis did not decide."""
 
     admitted: bool
@@ -107,6 +114,15 @@ class Decision:
     retry_after_seconds: int = 0
     binding: str = ""
     degraded: bool = False
+
+
+class _Question(NamedTuple):
+    """What requests have in common that can be decided together."""
+
+    org_id: UUID
+    key_id: UUID | None
+    epoch: str
+    limits: tuple[int, int, int, int]
 
 
 class StaleCredential(Exception):
@@ -119,6 +135,8 @@ class Limiter:
     def __init__(self, redis: Redis, pipe: RedisPipe | None = None) -> None:
         self._redis = redis
         self._script: AsyncScript | PipeScript = PipeScript(pipe, _ADMIT) if pipe else redis.register_script(_ADMIT)
+        self._waiting: dict[_Question, list[asyncio.Future[Decision]]] = {}
+        self._asking: set[asyncio.Task[None]] = set()
 
     async def read_epoch(self, org_id: UUID) -> str:
         """The epoch to load a credential under; read it before the database, never after."""
@@ -137,6 +155,9 @@ class Limiter:
     async def decide(self, credential: Credential, epoch: str | None) -> Decision:
         """Admit or refuse one request, atomically over all layers; no epoch for a credential read for this request.
 
+        Requests of one key that come while others of it are being decided are decided together, in their order, by
+        one call of the script: as exact, and cheaper the more there are.
+
         Raises:
             StaleCredential: `epoch` is no longer the organisation's. RedisError: Redis is away.
         """
@@ -147,10 +168,35 @@ class Limiter:
             credential.requests_per_minute or 0,
             credential.requests_per_day or 0,
         )
-        answer = await self._script(keys=_name_keys(actor.org_id, actor.key_id), args=(epoch or "", *limits))
-        if answer[0] == -1:
-            raise StaleCredential
-        return _read_answer(answer, limits)
+        question = _Question(actor.org_id, actor.key_id, epoch or "", limits)
+        decided: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.get(question)
+        if waiting is None:
+            self._waiting[question] = [decided]
+            asking = asyncio.create_task(self._ask(question))
+            self._asking.add(asking)
+            asking.add_done_callback(self._asking.discard)
+        else:
+            waiting.append(decided)
+        return await decided
+
+    async def _ask(self, question: _Question) -> None:
+        """Until nobody waits for its answer; who has stopped waiting is counted all the same."""
+        while waiting := self._waiting[question]:
+            together, self._waiting[question] = waiting[:TOGETHER_MAX], waiting[TOGETHER_MAX:]
+            keys = _name_keys(question.org_id, question.key_id)
+            try:
+                answer = await self._script(keys=keys, args=(question.epoch, *question.limits, len(together)))
+                decisions = _read_answer(answer, question.limits, len(together))
+            except Exception as error:
+                for decided in together:
+                    if not decided.done():
+                        decided.set_exception(error)
+                continue
+            for decided, decision in zip(together, decisions, strict=True):
+                if not decided.done():
+                    decided.set_result(decision)
+        del self._waiting[question]
 
     async def count_recent(self, credential: Credential) -> tuple[int, int]:
         """Requests of the organisation in the last minute and this UTC day."""
@@ -191,20 +237,34 @@ def _epoch_key(org_id: UUID) -> str:
     return f"epoch:{{{org_id}}}"
 
 
-def _read_answer(answer: list[int], limits: tuple[int, int, int, int]) -> Decision:
-    names = ("org-minute", "org-day", "key-minute", "key-day")
-    until_midnight = int(answer[8])
-    layers = tuple(
-        Layer(
-            name=names[index],
-            limit=limits[index],
-            remaining=max(0, int(answer[4 + index])),
-            window_seconds=DAY_SECONDS if index % 2 else MINUTE_SECONDS,
-            reset_seconds=until_midnight if index % 2 else MINUTE_SECONDS,
+def _read_answer(answer: list[int], limits: tuple[int, int, int, int], asked: int) -> list[Decision]:
+    """What the script decided for each that asked, in their order.
+
+    Raises:
+        StaleCredential: nothing was decided.
+    """
+    if answer[0] == -1:
+        raise StaleCredential
+    admitted, wait, binding, *left, until_midnight = answer
+
+    def describe_layers(later: int) -> tuple[Layer, ...]:
+        """As it was when `later` more were still to be admitted."""
+        return tuple(
+            [
+                Layer(
+                    name=_NAMES[index],
+                    limit=limits[index],
+                    remaining=max(0, left[index] + later),
+                    window_seconds=DAY_SECONDS if index % 2 else MINUTE_SECONDS,
+                    reset_seconds=until_midnight if index % 2 else MINUTE_SECONDS,
+                )
+                for index in range(4)
+                if limits[index]
+            ]
         )
-        for index in range(4)
-        if limits[index]
-    )
-    if answer[0] == 1:
-        return Decision(True, layers)
-    return Decision(False, layers, max(1, int(answer[2])), names[int(answer[3]) - 1])
+
+    decisions = [Decision(True, describe_layers(later)) for later in reversed(range(admitted))]
+    if admitted < asked:
+        refused = Decision(False, describe_layers(0), max(1, wait), _NAMES[binding - 1])
+        decisions += [refused] * (asked - admitted)
+    return decisions

@@ -25,7 +25,7 @@ from ontology.invitations import cancel_invitations_of
 from ontology.key_issuing import EXPLORER_NAME
 from ontology.keys import REVOKED
 from ontology.people import Person, PersonUpdate, get_person, refuse_wider_role
-from ontology.records import Moment, Record, to_epoch_ms, utc_now
+from ontology.records import Moment, Record, refuse_nulls, to_epoch_ms, utc_now
 from ontology.roles import ROLES, Role
 from ontology.thing_rows import Status, Thing
 
@@ -89,6 +89,7 @@ async def update_person(
         NotFound. Conflict: they have been removed, or are the last owner. PrivilegeEscalation: a role above the
         actor's.
     """
+    refuse_nulls(change, "name", "role")
     person = await get_person(session, actor, person_id, lock=True)
     if person.status != ACTIVE:
         raise Conflict("This person has been removed; invite them again.", leads_to=("createInvitation",))

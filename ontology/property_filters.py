@@ -20,7 +20,7 @@ from ontology.errors import Flaw, InvalidRequest
 
 PREFIX = "properties."
 OPERATORS = ("ne", "gt", "gte", "lt", "lte", "in", "exists")
-FILTERS_MAX, VALUES_MAX, VALUE_LENGTH_MAX = 20, 50, 200
+FILTERS_MAX, VALUE_LENGTH_MAX = 20, 200
 NAME_PATTERN = r"[^\[\].\x00]{1,100}(?:\.[^\[\].\x00]{1,100}){0,4}"
 _PARAMETER = re.compile(rf"properties\.({NAME_PATTERN})(?:\[({'|'.join(OPERATORS)})\])?")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,29})(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,2})?")
@@ -110,7 +110,7 @@ def _split(text: str) -> list[str]:
     """At commas outside double quotes."""
     found: list[str] = []
     position = 0
-    while position < len(text) and len(found) < VALUES_MAX:
+    while position < len(text):
         match = _LISTED.match(text, position)
         if match is None or match.end() == position:
             break

@@ -121,10 +121,10 @@ def refuse_nulls(change: Input, *names: str) -> None:
 
     Raises: InvalidRequest naming each that is null.
     """
-    taken = [name for name in names if name in change.model_fields_set and getattr(change, name) is None]
-    if taken:
+    nulls = [name for name in names if name in change.model_fields_set and getattr(change, name) is None]
+    if taken := [to_camel(name.rstrip("_")) for name in nulls]:
         remedy = "leave it out or give a value"
-        raise InvalidRequest(flaws=[Flaw(f"body.{to_camel(name)}", "cannot be taken away", remedy) for name in taken])
+        raise InvalidRequest(flaws=[Flaw(f"body.{name}", "cannot be taken away", remedy) for name in taken])
 
 
 class TenantRow(Record):

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -36,8 +35,7 @@ STORE_SECONDS, STORE_PAUSE_SECONDS = 3.0, 0.1
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class LogEntry:
+class LogEntry(msgspec.Struct, frozen=True):
     """One call, as its event shows it; sizes in bytes, latency in milliseconds.
 
     `endpoint` is the operation's path with its parameters by name, `path` what was asked for where that differs.

@@ -14,7 +14,7 @@ from ontology.actors import Actor
 from ontology.errors import Conflict, Flaw, NotFound
 from ontology.groups import get_active_group
 from ontology.ids import ThingId, decode_id, encode_id
-from ontology.key_bounds import KeyBounds
+from ontology.key_bounds import BEFORE_LEAK, KeyBounds
 from ontology.key_issuing import issue_twin
 from ontology.key_shapes import NewApiKey, ScopeList, describe_status
 from ontology.keys import (
@@ -88,9 +88,12 @@ async def rotate_key(
         raise Conflict("The key has been rotated before.", flaws=[flaw], leads_to=("getApiKeyRotation", "rotateApiKey"))
     scopes = expand_scopes(how.scopes or [Scope(scope) for scope in old.properties["scopes"]])
     refuse_gain(old, scopes)
-    await refuse_wider(session, actor, KeyBounds.of_properties(old.properties | {"scopes": sorted(scopes)}))
+    rights = old.properties | {"scopes": sorted(scopes)}
+    if BEFORE_LEAK in rights:  # a leak shortens the life of the key that leaked, not of the one that replaces it
+        rights["expiresAt"] = rights[BEFORE_LEAK]
+    await refuse_wider(session, actor, KeyBounds.of_properties(rights))
     group = await get_active_group(session, actor, old.group_id)
-    new = await issue_twin(session, actor, old, group=group, scopes=scopes, pepper=pepper)
+    new = await issue_twin(session, actor, old, rights, group=group, pepper=pepper)
     until = _set_end(session, actor, old, new.id, how.grace_hours, now)
     return RotatedKey.model_construct(**dict(new), replaces=old.id, old_key_until=until)
 

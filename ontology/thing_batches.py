@@ -6,18 +6,17 @@ savepoint. Locks are taken in one order (rows by id, then quotas by group), so t
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, cast
+from typing import Literal
 from uuid import UUID
 
 from pydantic import Field as PydanticField
-from sqlalchemy import text as sql
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.actors import Actor
-from ontology.database import lock_for_count, run_sql
+from ontology.database import lock_for_count
 from ontology.errors import Flaw, NotFound, PortalError, QuotaExceeded
-from ontology.events import record_event
+from ontology.events import record_event, record_full
 from ontology.groups import Group, get_active_group
 from ontology.ids import ThingId
 from ontology.plans import PLAN_LIMITS
@@ -31,8 +30,8 @@ from ontology.things import (
     apply_delete,
     apply_update,
     build_thing,
+    finish_deletions,
     record_creation,
-    record_deletion,
     require_generic,
 )
 from ontology.vocabulary import THING_TYPES
@@ -164,6 +163,7 @@ def _change(batch: _Batch, item: BatchUpdate | BatchDelete) -> Thing:
     if thing is None:
         raise NotFound
     require_generic(THING_TYPES[thing.type])
+    batch.actor.require_own(thing.created_by)
     group = batch.groups[thing.group_id]
     if isinstance(group, PortalError):
         raise group
@@ -203,22 +203,14 @@ async def _store(batch: _Batch) -> None:
     await batch.session.flush()
     for thing in batch.created:
         record_creation(batch.session, batch.actor, thing)
-    if not batch.deleted:
-        return
-    statement = sql(
-        "UPDATE connections SET deleted_at = now(), updated_at = now() WHERE org_id = :org_id "
-        "AND deleted_at IS NULL AND (from_thing_id = ANY(:ids) OR to_thing_id = ANY(:ids)) "
-        "RETURNING from_thing_id, to_thing_id"
-    )
-    ids = [thing.id for thing in batch.deleted]
-    cut = (await run_sql(batch.session, statement, {"org_id": batch.actor.org_id, "ids": ids})).all()
-    ends = cast("Sequence[tuple[UUID | None, UUID | None]]", cut)
-    for thing in batch.deleted:
-        record_deletion(batch.session, batch.actor, thing, sum(thing.id in pair for pair in ends))
+    if batch.deleted:
+        await finish_deletions(batch.session, batch.actor, batch.deleted)
 
 
 def _record_summary(batch: _Batch, outcomes: Sequence[Outcome], *, atomic: bool) -> None:
     failed = sum(isinstance(outcome, PortalError) for outcome in outcomes)
+    if full := [outcome for outcome in outcomes if isinstance(outcome, QuotaExceeded)]:
+        record_full(batch.session, batch.actor, full[0].counted, attempted=len(full))
     if failed == len(outcomes):
         return
     summary = {"total": len(outcomes), "success": len(outcomes) - failed, "failed": failed, "atomic": atomic}

@@ -19,9 +19,18 @@ from ontology.pagination import Page, PageRequest, Sort, count_rows, describe_li
 from ontology.property_filters import PropertyFilter, match_properties
 from ontology.text_filters import match_text
 from ontology.thing_rows import MANAGED_TYPES, Thing, require_readable_type
-from ontology.vocabulary import get_thing_type
+from ontology.vocabulary import THING_TYPES, get_thing_type
 
+# Some types hide properties: those are found neither by words nor by filters, however a list is narrowed.
+_HIDING = {name: kind.sensitive_names for name, kind in THING_TYPES.items() if kind.sensitive_names}
+_HIDDEN = ",".join(sorted(frozenset[str]().union(*_HIDING.values())))
 _SEARCH = literal_column("things.search", TSVECTOR)
+# The same without what is hidden; no index has it, so it is asked only of rows that the other finds.
+_SHOWN = literal_column(
+    "(to_tsvector('simple', things.name) || "
+    f"jsonb_to_tsvector('simple', things.properties - '{{{_HIDDEN}}}'::text[], '[\"string\"]'))",
+    TSVECTOR,
+)
 
 
 class SortBy(StrEnum):
@@ -46,6 +55,12 @@ _SORT_COLUMNS: dict[SortBy, Any] = {
     SortBy.UPDATED_AT: Thing.updated_at,
     SortBy.NAME: Thing.name,
 }
+
+
+def hidden_names(type: str | None) -> frozenset[str]:
+    """The properties that no filter of a list of this type, or of all that are not managed, may ask for."""
+    shown = [type] if type else [name for name in _HIDING if name not in MANAGED_TYPES]
+    return frozenset[str]().union(*(_HIDING.get(name, frozenset()) for name in shown))
 
 
 async def list_things(
@@ -87,7 +102,7 @@ async def list_things(
     if not include_deleted:
         query = query.where(col(Thing.deleted_at).is_(None))
     if q:
-        query = query.where(match_text(_SEARCH, q))
+        query = query.where(match_text(_SEARCH, q), col(Thing.type).not_in(_HIDING) | match_text(_SHOWN, q))
     total = await count_rows(session, query, Thing.id) if with_total else None
     given: dict[str, Any] = {"type": type, "status": status, "q": q, "group": group_id, "deleted": include_deleted}
     if narrow != ThingFilter():

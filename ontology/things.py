@@ -1,6 +1,7 @@
 """Things: what exists, and the rules by which they are made, changed, deleted and restored."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 from pydantic import Field as PydanticField
@@ -9,7 +10,7 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.actors import Actor
-from ontology.database import lock_for_count, run_sql
+from ontology.database import lock_for_count, run_sql, whole_organisation
 from ontology.errors import Conflict, Flaw, ManagedType, NotFound, QuotaExceeded
 from ontology.events import record_event
 from ontology.features import require_feature
@@ -17,7 +18,7 @@ from ontology.groups import Group, get_active_group, get_group
 from ontology.ids import GroupId, encode_id
 from ontology.merge import merge_patch
 from ontology.plans import PLAN_LIMITS
-from ontology.records import Input, next_change, refuse_nulls
+from ontology.records import Input, next_change, refuse_nulls, utc_now
 from ontology.thing_lists import count_things
 from ontology.thing_rows import Status, Thing, require_readable_type
 from ontology.vocabulary import THING_TYPES, ThingType, check_properties, get_thing_type
@@ -111,7 +112,7 @@ def build_thing(actor: Actor, new: ThingCreate, group: Group) -> Thing:
     Raises:
         UnknownType, ManagedType, FeatureDisabled, InvalidProperties.
     """
-    kind = check_new_thing(actor, new)
+    kind, now = check_new_thing(actor, new), utc_now()
     return Thing(
         org_id=actor.org_id,
         group_id=group.id,
@@ -119,6 +120,8 @@ def build_thing(actor: Actor, new: ThingCreate, group: Group) -> Thing:
         name=new.name,
         properties=new.properties,
         status=new.status,
+        created_at=now,
+        updated_at=now,
         created_by=actor.id,
     )
 
@@ -195,17 +198,12 @@ async def delete_thing(session: AsyncSession, actor: Actor, thing_id: UUID) -> T
     if thing.deleted_at is not None:
         return thing
     apply_delete(thing)
-    statement = sql(
-        "UPDATE connections SET deleted_at = :now, updated_at = :now "
-        "WHERE org_id = :org_id AND deleted_at IS NULL AND (from_thing_id = :id OR to_thing_id = :id)"
-    )
-    cut = await run_sql(session, statement, {"now": thing.deleted_at, "org_id": actor.org_id, "id": thing.id})
-    record_deletion(session, actor, thing, cut.rowcount)
+    await finish_deletions(session, actor, [thing])
     return thing
 
 
 def apply_delete(thing: Thing) -> None:
-    """Mark a locked thing; its connections and event are the caller's to see to."""
+    """Mark a locked thing; `finish_deletions` sees to its connections and its event."""
     thing.status = Status.ARCHIVED
     thing.deleted_at = thing.updated_at = next_change(thing.updated_at)
 
@@ -262,8 +260,24 @@ def record_creation(session: AsyncSession, actor: Actor, thing: Thing) -> None:
     _record(session, actor, "thing_created", thing, status=thing.status)
 
 
-def record_deletion(session: AsyncSession, actor: Actor, thing: Thing, connections: int) -> None:
-    _record(session, actor, "thing_deleted", thing, action="archived", connectionsDeleted=connections)
+async def finish_deletions(session: AsyncSession, actor: Actor, things: Sequence[Thing]) -> None:
+    """End the live connections of things just deleted, and record each deletion with how many it took.
+
+    Those made in a group that the actor does not see end as well, and are not counted: it is not to learn of them.
+    """
+    statement = sql(
+        "UPDATE connections SET deleted_at = now(), updated_at = now() WHERE org_id = :org_id "
+        "AND deleted_at IS NULL AND (from_thing_id = ANY(:ids) OR to_thing_id = ANY(:ids)) "
+        "RETURNING from_thing_id, to_thing_id"
+    )
+    values = {"org_id": actor.org_id, "ids": [thing.id for thing in things]}
+    cut = cast("Sequence[tuple[UUID | None, UUID | None]]", (await run_sql(session, statement, values)).all())
+    if actor.group_id != actor.org_id:
+        async with whole_organisation(session, actor):
+            await run_sql(session, statement, values)
+    for thing in things:
+        taken = sum(thing.id in ends for ends in cut)
+        _record(session, actor, "thing_deleted", thing, action="archived", connectionsDeleted=taken)
 
 
 def _record(session: AsyncSession, actor: Actor, type: str, thing: Thing, **more: Any) -> None:

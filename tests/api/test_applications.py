@@ -62,6 +62,15 @@ async def test_archiving_an_application_kills_its_keys_on_the_next_request(owner
     assert {event["targetId"] for event in revoked} == {key.key_id for key in keys}
 
 
+async def test_no_key_ends_wider_ones_by_archiving_their_application(api: Program, owner: Caller) -> None:
+    application = await owner.make("/v1/applications", name="Web shop")
+    key = await _key_for(owner, application)
+    manager = await api.issue(owner, Scope.API_KEYS_MANAGE)
+    refused = await manager.delete(f"/v1/applications/{application['_id']}")
+    assert (refused.status_code, refused.json()["code"]) == (403, "privilege_escalation")
+    assert (await key.get("/v1/whoami")).status_code == 200
+
+
 async def test_an_archived_application_takes_no_keys_and_no_changes(owner: Caller) -> None:
     application = await owner.make("/v1/applications", name="Web shop")
     for _ in range(2):

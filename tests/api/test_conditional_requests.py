@@ -84,6 +84,18 @@ async def test_every_change_gives_a_new_tag_which_the_answer_names(owner: Caller
     assert len(set(tags)) == len(tags)
 
 
+async def test_moving_and_restoring_are_writes_too(owner: Caller) -> None:
+    group = f"/v1/groups/{(await owner.make('/v1/groups', name='North'))['_id']}"
+    other = {"parentGroupId": (await owner.make("/v1/groups", name="South"))["_id"]}
+    tag = await _tag(owner, group)
+    moved = [await owner.call("PUT", f"{group}/parent", json=other, headers={"If-Match": one}) for one in ('"x"', tag)]
+    assert [answer.status_code for answer in moved] == [412, 200]
+    for path in (await _entity(owner), group):
+        tag = (await owner.delete(path)).headers["etag"]
+        calls = [await owner.post(f"{path}/restore", None, headers={"If-Match": one}) for one in ('"x"', tag)]
+        assert [answer.status_code for answer in calls] == [412, 200], path
+
+
 async def test_of_parallel_writers_with_one_tag_exactly_one_succeeds(owner: Caller) -> None:
     path = await _entity(owner)
     tag = await _tag(owner, path)

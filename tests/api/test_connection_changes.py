@@ -37,6 +37,7 @@ async def test_a_patch_merges_and_null_takes_away(owner: Caller) -> None:
     [
         ({"strength": 1.1}, 400, "body.strength"),
         ({"strength": -0.1}, 400, "body.strength"),
+        ({"metadata": None}, 400, "body.metadata"),
         ({"fromId": "x"}, 400, "body.fromId"),
         ({"validFrom": 1_200_000_000_000}, 400, "body.validTo"),
     ],

@@ -125,6 +125,8 @@ async def test_the_quota_is_exact_under_parallel_batches(api: Program) -> None:
     (one, *_) = (item["entity"]["_id"] for answer in answers for item in answer["data"] if "entity" in item)
     freed = await _send(owner, [{"operation": "delete", "_id": one}, _new(), _new()])
     assert [item["status"] for item in freed["data"]] == [200, 201, 403]
+    told = await owner.all_rows("/v1/events", type="quota_exceeded")
+    assert sum(event["metadata"]["attempted"] for event in told) == 52
 
 
 async def test_a_tried_batch_answers_what_would_be_and_stores_nothing(owner: Caller) -> None:

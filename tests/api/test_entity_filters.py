@@ -97,9 +97,25 @@ async def test_a_filter_that_is_none_is_told(owner: Caller, query: dict[str, str
     assert (answer.status_code, answer.json()["errors"][0]["location"]) == (400, place)
 
 
-async def test_sensitive_properties_cannot_be_asked_for(owner: Caller) -> None:
-    answer = await owner.get("/v1/entities", params={"type": "session", "properties.token[gte]": "a"})
-    assert answer.status_code == 400
+async def test_sensitive_properties_cannot_be_asked_for_nor_found_by_words(owner: Caller) -> None:
+    secret = {"apiKey": "sk-live-42", "authentication": {"user": "ada"}}
+    made = await owner.make_thing("Billing", type="external_connection", properties={"platform": "n8n"} | secret)
+    assert made["properties"] == {"platform": "n8n"}
+    for query in (
+        {"type": "session", "properties.token[gte]": "a"},
+        {"type": "external_connection", "properties.apiKey[exists]": "true"},
+        {"properties.apiKey[gte]": "sk"},
+        {"properties.authentication.user": "ada"},
+    ):
+        answer = await owner.get("/v1/entities", params=query)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), query
+    assert [await _names(owner, q=word) for word in ("sk-live-42", "sk", "ada")] == [set()] * 3
+    assert await _names(owner, q="billing n8n") == {"Billing"}
+
+
+async def test_a_list_of_values_counts_to_the_last(owner: Caller) -> None:
+    await owner.make_thing("last", properties={"price": 99})
+    assert await _names(owner, **{"properties.price[in]": ",".join("1" * 80) + ",99"}) == {"last"}
 
 
 WORDS = (

@@ -39,6 +39,16 @@ async def test_an_export_takes_the_filters_of_the_list(owner: Caller) -> None:
     assert await export(owner, until="2020-01-01") == []
 
 
+async def test_an_export_that_broke_off_goes_on_behind_its_last_line(api: Program, owner: Caller) -> None:
+    long_ago = {"type": "content_event", "timestamp": "2001-01-01"}
+    await owner.post("/v1/events/batch", {"events": [{"type": "content_event"}, long_ago, {"type": "content_event"}]})
+    rows = await export(owner, type="content_event")
+    for number, row in enumerate(rows):
+        assert await export(owner, type="content_event", lastEventId=row["_id"]) == rows[number + 1 :]
+    foreign = await (await api.register()).get("/v1/events/export", params={"lastEventId": rows[0]["_id"]})
+    assert (foreign.status_code, foreign.json()["code"]) == (404, "not_found")
+
+
 async def test_no_connection_is_held_and_no_page_read_ahead_while_the_caller_is_slow(
     api: Program, owner: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:

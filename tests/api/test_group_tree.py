@@ -74,12 +74,19 @@ async def test_patch_refuses_what_never_changes(owner: Caller, field: str) -> No
     assert (answer.status_code, answer.json()["errors"][0]["location"]) == (400, f"body.{field}")
 
 
+@pytest.mark.parametrize("field", ["name", "metadata", "settings"])
+async def test_patch_takes_away_nothing_that_every_group_has(owner: Caller, field: str) -> None:
+    group = await _make_group(owner)
+    answer = await owner.call("PATCH", f"/v1/groups/{group}", json={field: None})
+    assert (answer.status_code, answer.json()["errors"][0]["location"]) == (400, f"body.{field}")
+
+
 async def test_settings_with_closed_values_refuse_others(owner: Caller) -> None:
     group = await _make_group(owner)
     for method, path in (("POST", "/v1/groups"), ("PATCH", f"/v1/groups/{group}")):
-        body = {"name": "G", "settings": {"visibility": "secret"}}
-        answer = await owner.call(method, path, json=body)
-        assert (answer.status_code, answer.json()["errors"][0]["location"]) == (422, "body.settings.visibility")
+        for name, value in (("visibility", "secret"), ("leakedKeys", "shortn")):
+            answer = await owner.call(method, path, json={"name": "G", "settings": {name: value}})
+            assert (answer.status_code, answer.json()["errors"][0]["location"]) == (422, f"body.settings.{name}")
 
 
 async def test_parallel_patches_lose_nothing(owner: Caller) -> None:
@@ -228,6 +235,8 @@ async def test_only_live_sub_groups_count_and_moving_costs_none(api: Program) ->
     maximum = PLAN_LIMITS[Plan.STARTER].sub_groups_max or 0
     groups = [await _make_group(owner) for _ in range(maximum)]
     assert (await owner.post("/v1/groups", {"name": "One more"})).json()["code"] == "quota_exceeded"
+    (event,) = (await owner.get("/v1/events", params={"type": "quota_exceeded"})).json()["data"]
+    assert event["metadata"] == {"keyId": owner.key_id, "limitType": "groups", "attempted": 1}
     assert (await _move(owner, groups[0], groups[1])).status_code == 200
     await _archive(owner, groups[1])
     for _ in range(2):
@@ -285,6 +294,7 @@ async def test_groups_are_found_by_part_of_name_or_slug_type_and_status(owner: C
     assert await _ids(owner, "/v1/groups?q=NORTH&type=business") == [north]
     assert await _ids(owner, "/v1/groups?q=0%25") == [other]
     assert await _ids(owner, "/v1/groups?q=_") == []
+    assert (await owner.get("/v1/groups?type=bussiness")).json()["code"] == "unknown_type"
     await _archive(owner, north)
     assert await _ids(owner, "/v1/groups?q=north&status=active") == [other]
 

@@ -77,6 +77,15 @@ async def test_an_organisation_may_want_a_day_instead(api: Program, owner: Calle
     assert len(await _notices(owner)) == 1
 
 
+async def test_what_replaces_a_shortened_key_lives_as_long_as_the_key_was_to(api: Program, owner: Caller) -> None:
+    await _shorten(api, owner)
+    leaked = await api.issue(owner)
+    assert (await owner.post("/v1/leaks", {"key": leaked.key})).json()["expiresAt"]
+    refused = await leaked.post(f"/v1/api-keys/{leaked.key_id}/rotation", {})
+    assert (refused.status_code, refused.json()["code"]) == (403, "privilege_escalation"), "a thief has it too"
+    assert (await owner.make(f"/v1/api-keys/{leaked.key_id}/rotation"))["expiresAt"] is None
+
+
 async def test_nobody_reports_keys_beyond_reach_under_their_own_name(api: Program, owner: Caller) -> None:
     stranger = await api.register("Stranger")
     group = await owner.make("/v1/groups", name="Branch", type="business")

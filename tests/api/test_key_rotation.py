@@ -9,6 +9,7 @@ import pytest
 
 from api import operations
 from ontology.records import utc_now
+from ontology.redis_client import RedisError
 from ontology.scopes import Scope
 from tests.program import Caller, Program
 from worker.request_log import drain_request_log
@@ -131,6 +132,23 @@ async def test_a_repeated_rotation_with_its_idempotency_key_gives_the_same_key(a
     first, second = [await owner.post(path, {}, headers=headers) for _ in range(2)]
     assert (first.status_code, second.headers["idempotent-replayed"]) == (201, "true")
     assert first.content == second.content
+
+
+async def test_a_rotation_that_could_not_be_announced_is_when_it_is_repeated(
+    api: Program, owner: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: Any) -> None:
+        raise RedisError
+
+    old = await api.issue(owner, Scope.ENTITIES_READ)
+    assert (await old.get("/v1/entities")).status_code == 200
+    path, once = f"/v1/api-keys/{old.key_id}/rotation", {"Idempotency-Key": "rotate"}
+    with monkeypatch.context() as patch:
+        patch.setattr(api.litestar.state.services.authenticator.limiter, "raise_epoch", fail)
+        assert (await owner.post(path, {"graceHours": 0}, headers=once)).status_code == 503
+    repeated = await owner.post(path, {"graceHours": 0}, headers=once)
+    assert (repeated.status_code, repeated.headers["idempotent-replayed"]) == (201, "true")
+    assert (await old.get("/v1/entities")).status_code == 401
 
 
 async def test_revoking_ends_the_grace_period_at_once(api: Program, owner: Caller) -> None:

@@ -258,6 +258,14 @@ async def test_org_user_changes_only_what_they_created(owner: Caller) -> None:
             answer = await key.call("PATCH", f"/v1/entities/{identity}", json={"name": "Changed"})
             assert answer.status_code == status, answer.text
         assert answer.json()["code"] == "insufficient_scope"
+        items = [{"operation": "update", "_id": identity, "name": "Again"} for identity in (own["_id"], thing["_id"])]
+        batch = (await key.post("/v1/entities/batch", {"items": items})).json()["data"]
+        assert [item["status"] for item in batch] == [200, 403]
+        page = {"title": "Rules", "text": "Be kind.", "externalId": "rules"}
+        assert (await owner.call("PUT", "/v1/knowledge/documents", json=page)).status_code == 200
+        for text, status in (("Be kind.", 200), ("Be rude.", 403)):
+            answer = await key.call("PUT", "/v1/knowledge/documents", json=page | {"text": text})
+            assert answer.status_code == status, answer.text
 
 
 async def test_removed_person_is_out_at_once(owner: Caller) -> None:
@@ -279,6 +287,8 @@ async def test_removed_person_is_out_at_once(owner: Caller) -> None:
     assert (event["targetId"], event["metadata"]["userId"]) == (person, person)
     keys = await owner.all_rows("/v1/api-keys")
     assert {row["status"] for row in keys if row["createdBy"] == person} == {"revoked"}
+    ends = {"fromId": person, "toId": (await owner.make_thing())["_id"]}
+    assert (await owner.post("/v1/connections", {"relationshipType": "enrolled_in"} | ends)).status_code == 404
     assert (await owner.delete(f"/v1/people/{person}")).status_code == 200
     assert len(await _events(owner, "user_removed_from_group")) == 1
 

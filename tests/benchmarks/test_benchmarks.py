@@ -85,6 +85,7 @@ def test_a_small_run_measures_every_operation(running_portal: RunningPortal, tmp
             floor=floor,
             rows=rows,
             search=None,
+            fresh=None,
             passages=0,
             first_start_seconds=1,
             later_start_seconds=1,

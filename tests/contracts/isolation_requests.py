@@ -53,6 +53,9 @@ class Slot:
         return f"{self.operation} {self.where}.{self.name}"
 
 
+_TAIL_START = Slot("tailEvents", "query", "lastEventId", ("event",))
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One request, before it is sent."""
@@ -225,7 +228,7 @@ def fill(attempt: Attempt, ids: dict[str, str], except_for: Slot | None = None) 
             continue
         needed = slot.where == "path" or (slot.where == "body" and slot.name in (attempt.body or {}))
         # A tail that began now would have nothing to tell of anybody.
-        needed = needed or (slot.name == "lastEventId" and except_for is not None)
+        needed = needed or (slot == _TAIL_START and except_for is not None)
         if needed:
             attempt = attempt.with_id(slot, ids[slot.name])
     if "leakedKey" in ids:

@@ -131,6 +131,22 @@ async def test_deleting_takes_the_connections_along_and_restoring_brings_back_th
     assert events[1]["metadata"]["connectionsDeleted"] == 2
 
 
+@pytest.mark.parametrize("batch", [False, True])
+async def test_a_connection_made_above_ends_with_a_thing_deleted_below_which_is_not_told_of_it(
+    program: Program, owner: Caller, batch: bool
+) -> None:
+    below = await program.issue(owner, group_id=(await owner.make("/v1/groups", name="North"))["_id"])
+    course, lesson = await below.make_thing("Course"), await below.make_thing("Lesson")
+    await owner.make("/v1/connections", relationshipType="part_of", fromId=lesson["_id"], toId=course["_id"])
+    if batch:
+        await below.post("/v1/entities/batch", {"items": [{"operation": "delete", "_id": course["_id"]}]})
+    else:
+        await below.delete(f"/v1/entities/{course['_id']}")
+    assert await live_joins(owner) == []
+    (event,) = (await below.get("/v1/events", params={"type": "thing_deleted"})).json()["data"]
+    assert event["metadata"]["connectionsDeleted"] == 0
+
+
 async def live_joins(owner: Caller) -> list[str]:
     return [row["_id"] for row in await owner.all_rows("/v1/connections", relationshipType="part_of")]
 
