@@ -30,6 +30,10 @@ _AROUND = frozenset(("nav", "footer", "select", "button"))
 _TITLE = re.compile(r"<title[^>]{0,200}>([^<]{1,500})<", re.IGNORECASE)
 _NAME = re.compile(r"/?([a-zA-Z][a-zA-Z0-9]*)")
 _ID = re.compile(r"\sid\s*=\s*[\"']?([\w.:-]{1,200})")
+# Where a tag ends: a value in quotes may hold the sign that ends one.
+_TAG_END = re.compile(r"[^>=]*+(?:=\s*+(?:\"[^\"]*+\"|'[^']*+')?+[^>=]*+)*+>")
+_MAIN = re.compile(r"<main\b", re.IGNORECASE)
+_MAIN_END = re.compile(r"</main\b", re.IGNORECASE)
 _CLOSINGS = {name: re.compile(rf"</{name}\b", re.IGNORECASE) for name in _SILENT | _AROUND}
 
 
@@ -45,7 +49,7 @@ def parse_html(source: str, title: str) -> Page:
     """
     check_html(source)
     reader = _Reader()
-    for text, tag in _scan(source):
+    for text, tag in _scan(_find_main(source)):
         if text:
             reader.read_text(unescape(text))
         if tag:
@@ -68,6 +72,14 @@ def check_html(source: str) -> None:
         raise HtmlInvalid(f"has more than {SOURCE_CHARACTERS_MAX:,} characters".replace(",", " "))
 
 
+def _find_main(source: str) -> str:
+    """The part that the source calls its main one, where it names just one; else the whole."""
+    beginnings, endings = list(_MAIN.finditer(source)), list(_MAIN_END.finditer(source))
+    if len(beginnings) == len(endings) == 1 and beginnings[0].start() < endings[0].start():
+        return source[beginnings[0].start() : endings[0].start()]
+    return source
+
+
 def _scan(source: str) -> Iterator[tuple[str, str]]:
     """Pieces of text, each with what stands between the angle brackets that end it, in linear time."""
     position, unclosed = 0, set[str]()
@@ -82,9 +94,10 @@ def _scan(source: str) -> Iterator[tuple[str, str]]:
             yield source[position : start + 1], ""
             position = start + 1
             continue
-        end = source.find(">", start)
-        if end < 0:
+        closed = _TAG_END.match(source, start)
+        if closed is None:
             break
+        end = closed.end() - 1
         yield source[position:start], source[start + 1 : end] if name else ""
         position = end + 1
         element = name[1].lower() if name and source[start + 1] != "/" else ""

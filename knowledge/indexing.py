@@ -20,6 +20,7 @@ from knowledge.passages import Passage, content_hash, embedded_text, first_sente
 from knowledge.protocol import IndexedDocument, IndexedPassage
 from knowledge.queries import route_name
 from knowledge.weights import ALIAS_WEIGHT, DESCRIPTION_WEIGHT, HEADING_WEIGHT, TITLE_WEIGHT
+from knowledge.words import page_name
 from ontology.actors import PLATFORM_ORG_ID
 from ontology.knowledge_items import DocumentKind
 
@@ -186,6 +187,7 @@ def _names(source: DocumentSource) -> Iterator[str]:
     if source.external_id:
         yield source.external_id.lower()
         yield source.external_id.rsplit("/", 1)[-1].lower()
+        yield page_name(source.external_id).lower()
     if source.kind == "endpoint" and "method" in source.details:
         name = route_name(source.details["method"], source.details["path"])
         yield name

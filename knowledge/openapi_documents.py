@@ -5,19 +5,21 @@ The platform's own reference and the documents organisations upload are read by 
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Container, Iterator, Mapping
+from itertools import chain, count, islice
 from typing import Any, cast
 
 import yaml
 
 from knowledge.openapi_parts import (
-    METHODS,
+    ITEM_METHODS,
     PARAMETERS_MAX,
+    FoundOperation,
     as_mapping,
     as_sequence,
     as_text,
     describe_reference,
+    list_operations,
     list_parameters,
     parameter_names,
     resolve,
@@ -52,13 +54,14 @@ def parse_openapi(text: str) -> dict[str, Any]:
     document = cast("dict[str, Any]", found)
     version = document.get("openapi")
     if not isinstance(version, str) or not version.startswith(("3.0", "3.1")):
-        raise OpenApiInvalid("at `/openapi`: is not 3.0.x or 3.1.x, as text")
+        told = " (Swagger 2.0 has to be converted)" if "swagger" in document else ""
+        raise OpenApiInvalid(f"at `/openapi`: is not 3.0.x or 3.1.x, as text{told}")
     if not isinstance(paths := document.get("paths", {}), dict):
         raise OpenApiInvalid("at `/paths`: is not an object")
     for path, item in cast("dict[object, object]", paths).items():
         if not isinstance(item, dict):
             raise OpenApiInvalid(f"at `/paths/{_pointer_step(str(path))}`: is not an object")
-        for method in METHODS:
+        for method in ITEM_METHODS:
             if not isinstance(cast("dict[object, object]", item).get(method, {}), dict):
                 raise OpenApiInvalid(f"at `/paths/{_pointer_step(str(path))}/{method}`: is not an object")
     _check_values(document)
@@ -66,15 +69,16 @@ def parse_openapi(text: str) -> dict[str, Any]:
 
 
 def read_operations(openapi: Mapping[str, Any], *, url_prefix: str = "/reference/") -> Iterator[SourceDocument]:
-    """One document per operation: its path in words, name, description and parameters, in the document's order."""
+    """One document per operation: its path in words, name, description and parameters, in the document's order.
+
+    Each has an external id of its own: the operation's id, or where it has none, or another's, its method and path.
+    """
     api = as_text(as_mapping(openapi.get("info")).get("title"))
-    count = 0
-    for path, entry in as_mapping(openapi.get("paths")).items():
-        item = resolve(openapi, as_mapping(entry))
-        for method in METHODS:
-            if isinstance(item.get(method), dict) and count < OPERATIONS_MAX:
-                count += 1
-                yield _from_operation(openapi, api, path, method, item, url_prefix)
+    taken: set[str] = set()
+    for found in islice(list_operations(openapi), OPERATIONS_MAX):
+        name = _choose_name(found, taken)
+        taken.add(name)
+        yield _from_operation(openapi, api, found, name, url_prefix)
 
 
 def read_errors(openapi: Mapping[str, Any]) -> Iterator[SourceDocument]:
@@ -87,9 +91,8 @@ def read_errors(openapi: Mapping[str, Any]) -> Iterator[SourceDocument]:
 
 
 def count_operations(openapi: Mapping[str, Any]) -> int:
-    """How many operations the paths name, those behind a reference left out."""
-    items = as_mapping(openapi.get("paths")).values()
-    return sum(isinstance(as_mapping(item).get(method), dict) for item in items for method in METHODS)
+    """How many operations there are."""
+    return sum(1 for _ in list_operations(openapi))
 
 
 def _load_json(text: str) -> object:
@@ -155,15 +158,19 @@ def _pointer_step(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")[:NAME_CHARACTERS_MAX]
 
 
+def _choose_name(found: FoundOperation, taken: Container[str]) -> str:
+    names = (as_text(found.about.get("operationId"))[:NAME_CHARACTERS_MAX], found.route[:NAME_CHARACTERS_MAX])
+    numbered = (f"{names[1]} ({number})" for number in count(2))
+    return next(name for name in chain(names, numbered) if name and name not in taken)
+
+
 def _from_operation(
-    openapi: Mapping[str, Any], api: str, path: str, method: str, item: Mapping[str, Any], url_prefix: str
+    openapi: Mapping[str, Any], api: str, found: FoundOperation, operation_id: str, url_prefix: str
 ) -> SourceDocument:
-    operation = as_mapping(item[method])
-    route = f"{method.upper()} {path}"
-    operation_id = (as_text(operation.get("operationId")) or route)[:NAME_CHARACTERS_MAX]
+    operation, path, route = found.about, found.path, found.route
     title = (as_text(operation.get("summary")) or operation_id)[:TITLE_CHARACTERS_MAX]
     description = as_text(operation.get("description"))[:DESCRIPTION_CHARACTERS_MAX]
-    declared = list_parameters(openapi, item, operation)
+    declared = list_parameters(openapi, found.item, operation)
     names = parameter_names(openapi, declared, as_mapping(operation.get("requestBody")))
     parameters = [name[:NAME_CHARACTERS_MAX] for name in islice(names, PARAMETERS_MAX)]
     lines = [f"`{route}`: {path_words(path)}.", description]
@@ -171,7 +178,7 @@ def _from_operation(
         lines.append(f"Parameters: {', '.join(parameters)}.")
     details: dict[str, Any] = {
         "api": api,
-        "method": method.upper(),
+        "method": found.method.upper(),
         "path": path,
         "operationId": operation_id,
         "description": description,
@@ -231,13 +238,10 @@ def _codes_of_schema(openapi: Mapping[str, Any], schema: Mapping[str, Any]) -> l
 def _error_responses(openapi: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for name, response in as_mapping(as_mapping(openapi.get("components")).get("responses")).items():
         yield str(name), as_mapping(response)
-    for entry in as_mapping(openapi.get("paths")).values():
-        item = as_mapping(entry)
-        for method in METHODS:
-            responses = as_mapping(as_mapping(item.get(method)).get("responses"))
-            for status, response in responses.items():
-                if str(status).startswith(("4", "5")):
-                    yield str(status), as_mapping(response)
+    for found in list_operations(openapi):
+        for status, response in as_mapping(found.about.get("responses")).items():
+            if str(status).startswith(("4", "5", "default")):
+                yield str(status), as_mapping(response)
 
 
 def _from_response(openapi: Mapping[str, Any], status: str, response: Mapping[str, Any]) -> Iterator[SourceDocument]:

@@ -4,10 +4,12 @@ Whatever is not of its form is empty. References are followed within the documen
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, cast
 
 METHODS = ("get", "post", "put", "patch", "delete")
+ITEM_METHODS = (*METHODS, "head", "options", "trace")
 REFERENCE_DEPTH_MAX = 4
 SCHEMA_DEPTH_MAX = 3
 ALTERNATIVES_DEPTH_MAX = 4
@@ -17,6 +19,44 @@ SCHEMAS_PER_OPERATION_MAX = 200
 REFERENCE_CHARACTERS_MAX = 4_000
 _NOT_A_REQUEST_PARAMETER = ("header", "cookie")
 _COMPOSED = ("allOf", "oneOf", "anyOf")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundOperation:
+    """An operation with the path item it stands in. The path of one that the API itself calls begins with no slash."""
+
+    path: str
+    item: Mapping[str, Any]
+    method: str
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        return as_mapping(self.item[self.method])
+
+    @property
+    def route(self) -> str:
+        return f"{self.method.upper()} {self.path}"
+
+
+def list_operations(openapi: Mapping[str, Any]) -> Iterator[FoundOperation]:
+    """Every operation of the paths and of the webhooks, each followed by its callbacks, of which none is told twice."""
+    told: set[int] = set()
+    for name in ("paths", "webhooks"):
+        for found in _read_items(openapi, as_mapping(openapi.get(name))):
+            yield found
+            for entry in as_mapping(found.about.get("callbacks")).values():
+                callback = resolve(openapi, as_mapping(entry))
+                if id(callback) not in told:
+                    told.add(id(callback))
+                    yield from _read_items(openapi, callback)
+
+
+def _read_items(openapi: Mapping[str, Any], items: Mapping[str, Any]) -> Iterator[FoundOperation]:
+    for path, entry in items.items():
+        item = resolve(openapi, as_mapping(entry))
+        for method in ITEM_METHODS:
+            if isinstance(item.get(method), dict):
+                yield FoundOperation(str(path), item, method)
 
 
 def resolve(openapi: Mapping[str, Any], value: Mapping[str, Any]) -> Mapping[str, Any]:

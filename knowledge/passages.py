@@ -13,6 +13,7 @@ from hashlib import sha256
 from markdown_it.token import Token
 
 from knowledge.markdown import Page, code_fences, fence_info, plain_text
+from knowledge.words import count_words
 
 PASSAGE_WORDS_TARGET = 140
 OVERLAP_WORDS = 30
@@ -23,7 +24,7 @@ CODE_LINES_MAX = 12
 SENTENCE_WORDS_MIN, SENTENCE_WORDS_MAX = 3, 40
 TITLE_SEPARATOR = " › "
 
-_SENTENCE_END = re.compile(r"(?<=[.!?:])\s+(?=[\"'(`A-Z0-9])|\n+")
+_SENTENCE_END = re.compile(r"(?<=[.!?:؟])\s+(?=[\"'(`]|[^\W_a-z])|(?<=[。！？])|\n+")
 
 CountTokens = Callable[[str], int]
 
@@ -46,7 +47,7 @@ class _Section:
 
     @property
     def words(self) -> int:
-        return sum(len(block.split()) for block in self.blocks)
+        return sum(map(count_words, self.blocks))
 
 
 def split_page(page: Page, count_tokens: CountTokens, window_tokens: int) -> list[Passage]:
@@ -66,7 +67,7 @@ def first_sentences(page: Page, most: int) -> list[str]:
     for position, token in enumerate(page.tokens):
         if token.type == "inline" and page.tokens[position - 1].type != "heading_open":
             parts = (part.strip() for part in _SENTENCE_END.split(plain_text(token)))
-            sentences += [part for part in parts if SENTENCE_WORDS_MIN <= len(part.split()) <= SENTENCE_WORDS_MAX]
+            sentences += [part for part in parts if SENTENCE_WORDS_MIN <= count_words(part) <= SENTENCE_WORDS_MAX]
         if len(sentences) >= most:
             break
     return sentences[:most]
@@ -148,12 +149,12 @@ def _cut(blocks: Sequence[str], count_tokens: CountTokens, budget: int) -> Itera
     pending: list[str] = []
     pending_words, pending_tokens, fresh = 0, 0, False
     for piece in _pieces(blocks, count_tokens, budget):
-        words, tokens = len(piece.split()), count_tokens(piece)
+        words, tokens = count_words(piece), count_tokens(piece)
         full = pending_words + words > PASSAGE_WORDS_TARGET or pending_tokens + tokens > budget
         if fresh and full:
             yield _join(pending)
             pending = _overlap(pending, count_tokens, budget - tokens)
-            pending_words = sum(len(kept.split()) for kept in pending)
+            pending_words = sum(map(count_words, pending))
             pending_tokens = sum(count_tokens(kept) for kept in pending)
         pending.append(piece)
         pending_words, pending_tokens, fresh = pending_words + words, pending_tokens + tokens, True
@@ -170,7 +171,7 @@ def _overlap(pieces: Sequence[str], count_tokens: CountTokens, budget: int) -> l
     kept: list[str] = []
     words, tokens = 0, 0
     for piece in reversed(pieces):
-        words, tokens = words + len(piece.split()), tokens + count_tokens(piece)
+        words, tokens = words + count_words(piece), tokens + count_tokens(piece)
         if words > OVERLAP_WORDS * 3 // 2 or tokens > budget:
             break
         kept.insert(0, piece)

@@ -18,7 +18,7 @@ from knowledge.client import KnowledgeClient
 from knowledge.completion import Completer, Parameter
 from knowledge.next_operations import NextOperation, Source, predict_next
 from knowledge.search import Hit, describe_document, search
-from ontology.actors import PLATFORM_ORG_ID, Actor
+from ontology.actors import PLATFORM_ORG_ID, Actor, anonymous_actor
 from ontology.documents import get_document
 from ontology.errors import Flaw, InvalidRequest, SearchUnavailable
 from ontology.knowledge_items import DocumentKind, KnowledgeItem
@@ -222,14 +222,14 @@ class _Suggester:
         return made
 
     async def _search(self, words: str, besides: int = 0) -> list[tuple[Hit, KnowledgeItem]]:
-        """Endpoints by meaning with their rows; of the specification only, if there is one.
+        """Endpoints by meaning with their rows: of the specification, or else of the platform's own.
 
         As many as are wanted `besides` some that may be among them.
         """
         specification = self._specification
         hits = await search(
             self._session,
-            self._actor,
+            self._actor if specification else anonymous_actor(),
             self._client,
             words,
             limit=self._limit + besides if specification is None else CANDIDATES,
@@ -241,7 +241,8 @@ class _Suggester:
         if specification is not None:
             query = query.where(col(item.document_id) == specification.id)
         rows = {row.id: row for row in (await self._session.exec(query)).all()}
-        return [(hit, rows[hit.document_id]) for hit in hits if hit.document_id in rows]
+        # What an API itself calls (webhooks, callbacks) has no path, and nobody else can call it.
+        return [(hit, rows[hit.document_id]) for hit in hits if hit.document_id in rows and _is_called(hit.path)]
 
     async def _suggest(
         self, hit: Hit, row: KnowledgeItem, source: Source, after: Sequence[str], completer: Completer | None
@@ -268,7 +269,15 @@ async def _list_entries(session: AsyncSession, actor: Actor, specification: Know
         .with_only_columns(col(item.external_id), col(item.title), col(item.metadata_))
     )
     rows = cast("Sequence[Any]", (await (await session.connection()).execute(query)).all())
-    return [Endpoint(name, about["method"], about["path"], title) for name, title, about in rows]
+    return [
+        Endpoint(name, about["method"], about["path"], title)
+        for name, title, about in rows
+        if _is_called(about["path"])
+    ]
+
+
+def _is_called(path: str | None) -> bool:
+    return bool(path and path.startswith("/"))
 
 
 def _name_parameters(row: KnowledgeItem) -> list[Parameter]:

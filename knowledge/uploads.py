@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from pathlib import PurePosixPath
 from typing import Any, cast
 
@@ -32,6 +33,7 @@ TOO_LARGE = "It is larger than 1 MB; send it in parts."
 FORMATS = {
     ".md": "markdown",
     ".markdown": "markdown",
+    ".mdx": "markdown",
     ".html": "html",
     ".htm": "html",
     ".txt": "text",
@@ -183,7 +185,11 @@ def _read_file(name: str, data: bytes, options: dict[str, Any]) -> ReadFile:
         return ReadFile(name, None, "It holds a NUL character; leave it out.")
     matter = _read_front_matter(text) if format == "markdown" else {}
     fields = options | {"format": format, "externalId": name, "text": text, "title": _find_title(name, text, format)}
-    fields |= {key: value for key, value in matter.items() if key in ("title", "url", "kind", "labels")}
+    fields |= {key: matter[key] for key in ("title", "url", "kind", "labels") if matter.get(key) is not None}
+    if isinstance(fields.get("labels"), str):
+        fields["labels"] = [fields["labels"]]
+    if isinstance(fields["title"], int | float | date):
+        fields["title"] = str(fields["title"])
     try:
         return ReadFile(name, DocumentPut.model_validate(fields))
     except ValidationError as error:
@@ -215,9 +221,13 @@ def _find_api_title(text: str) -> str:
 def _read_front_matter(text: str) -> dict[str, Any]:
     """What a page says of itself above its text; what cannot be read says nothing."""
     found = _FRONT_MATTER.match(text)
-    if found is None or "&" in found[1] or "*" in found[1]:
+    if found is None:
         return {}
     try:
+        events = yaml.parse(found[1], Loader=yaml.CSafeLoader)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        # Merging aliases into each other could take for ever.
+        if any(isinstance(event, yaml.AliasEvent) for event in cast("Iterator[Any]", events)):
+            return {}
         matter: object = yaml.load(found[1], Loader=yaml.CSafeLoader)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError):
         return {}

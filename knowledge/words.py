@@ -5,6 +5,7 @@ there and costs prose nothing. The same function prepares documents and queries,
 """
 
 import re
+from itertools import pairwise
 
 _CAMEL = re.compile(r"\b[a-z0-9]+(?:[A-Z][a-z0-9]*)+\b|\b(?:[A-Z]+[a-z0-9]+){2,}\b")
 _HUMP = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
@@ -18,17 +19,32 @@ _VERBS = (
     frozenset(("update", "change", "rename", "edit", "modify", "set")),
     frozenset(("delete", "remove", "cancel", "unlink", "drop")),
 )
+# Chinese, Japanese, Korean, Thai, Lao, Burmese, Khmer: words with no spaces between them, or with their endings.
+_UNSPACED = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff]+"
+)
+_PAGE_FILE = re.compile(r"(?:.*/)?([^/]+)\.(?:md|mdx|markdown|html?|txt)", re.IGNORECASE)
 _VERSION = re.compile(r"v\d+(?:\.\d+)*")
 
 
 def split_identifiers(text: str) -> str:
-    """The text, followed by the parts of its camelCase names and the whole of its joined ones."""
+    """The text, followed by the parts of its camelCase names, the whole of its joined ones, and pairs of characters.
+
+    The last of scripts without spaces, where a word is a piece of a sentence.
+    """
     extra: list[str] = []
     for name in _CAMEL.findall(text):
         extra.extend(_HUMP.findall(name))
     for name in _JOINED.findall(text):
         extra.append(re.sub(r"[_-]", "", name))
+    for run in _UNSPACED.findall(text):
+        extra.extend(map("".join, pairwise(run)))
     return f"{text} {' '.join(extra)}" if extra else text
+
+
+def count_words(text: str) -> int:
+    """How many there are; in scripts without spaces two characters count as one."""
+    return len(text.split()) + sum(map(len, _UNSPACED.findall(text))) // 2
 
 
 def distinct_words(text: str, most: int) -> list[str]:
@@ -41,6 +57,12 @@ def name_words(name: str) -> str:
     if " " in name.strip():
         return name.strip()
     return " ".join(_HUMP.findall(name)).lower()
+
+
+def page_name(external_id: str) -> str:
+    """What a page is called that is named by its file: `errors/E-17.md` is `E-17`; any other name is left alone."""
+    found = _PAGE_FILE.fullmatch(external_id)
+    return found[1] if found else external_id
 
 
 def verb_synonyms(name: str) -> str:

@@ -338,7 +338,7 @@ async def _find_twin(session: AsyncSession, actor: Actor, new: Connection) -> Co
             name = f"{end}_{kind}_id"
             if (value := getattr(new, name)) is not None:
                 query = query.where(getattr(Connection, name) == value)
-    return (await session.exec(query.with_for_update())).first()
+    return (await session.exec(query.order_by(col(Connection.id)).with_for_update())).first()
 
 
 def _record(session: AsyncSession, actor: Actor, type: str, connection: Connection) -> None:

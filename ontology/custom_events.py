@@ -15,7 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.actors import Actor
 from ontology.connection_rows import Connection
-from ontology.errors import Flaw, InvalidRequest, NotFound, SystemEvent
+from ontology.errors import Flaw, InvalidRequest, NotFound, SystemEvent, UnknownType
 from ontology.events import Event
 from ontology.features import require_feature
 from ontology.groups import Group, get_active_group
@@ -102,7 +102,7 @@ async def _create(
         Event(
             org_id=actor.org_id,
             group_id=groups[new.group_id],
-            type=get_event_type(new.type).name,
+            type=new.type,
             actor_id=new.actor_id or actor.id,
             target_id=new.target_id,
             timestamp=new.timestamp or now,
@@ -119,6 +119,10 @@ async def _create(
 
 def _check_type(actor: Actor, place: str, name: str) -> None:
     kind = get_event_type(name, f"{place}.type")
+    if kind.name != name:
+        fix = f"send `{kind.name}`, and what was special about it in `metadata`"
+        flaw = Flaw(f"{place}.type", "is an older name, good for filters only", fix, (kind.name,))
+        raise UnknownType(f"`{name}` is an older name of `{kind.name}`.", flaws=[flaw])
     if kind.policy == "system_only":
         message = f"`{kind.name}` is written by the platform alone"
         flaw = Flaw(f"{place}.type", message, "use a type whose `policy` is `custom_allowed` in `GET /v1/ontology`")

@@ -19,7 +19,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ontology.accounts import normalise_email
 from ontology.actors import Actor
-from ontology.database import state
+from ontology.database import lock_for_count, state
 from ontology.errors import Conflict, Flaw, NotFound
 from ontology.events import record_event
 from ontology.groups import ACTIVE, Group, get_active_group, get_group
@@ -102,7 +102,7 @@ def digest_code(code: str) -> bytes:
 async def create_invitation(
     session: AsyncSession, actor: Actor, new: InvitationCreate, *, public_url: str, now: datetime
 ) -> NewInvitation:
-    """Invite somebody; an earlier invitation of the same address into the same group ends.
+    """Invite somebody; an earlier invitation of the same address into the same group ends, also when both come at once.
 
     Raises:
         NotFound, GroupArchived: the group. PrivilegeEscalation: the role. Conflict: they are a member already.
@@ -110,6 +110,7 @@ async def create_invitation(
     group = await get_active_group(session, actor, new.group_id)
     refuse_wider_role(actor, new.role)
     email = normalise_email(new.email)
+    await lock_for_count(session, group.id)
     await _refuse_member(session, actor, group, email)
     await _cancel_pending(session, actor, now, group.id, email=email)
     code = secrets.token_urlsafe(32)

@@ -1,4 +1,4 @@
-"""The documentation cannot lie: the curl and Python samples of every page run against the program.
+"""The documentation cannot lie: the curl, Python and JavaScript samples of every page run against the program.
 
 The samples of one language on one page are one script, as for a reader who copies them from top to bottom. Each page
 has an organisation of its own, so pages neither see nor disturb one another and may run side by side.
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import playwright
 import pytest
 
 from knowledge.markdown import code_samples
@@ -24,7 +25,9 @@ from tests.parts import INDEXING_SECONDS, RunningPortal
 pytestmark = pytest.mark.timeout(300 + INDEXING_SECONDS)
 SCRIPT_SECONDS = 60
 SCRIPTS_AT_ONCE = 3
-LANGUAGES = {"curl": "bash", "Python": "python"}
+LANGUAGES = {"curl": "bash", "Python": "python", "JavaScript": "js"}
+# The browser's driver brings Node.js.
+NODE = Path(playwright.__file__).parent / "driver" / "node"
 # Codes that no request can provoke on a sound installation: their samples show how to cope instead.
 NOT_PROVOKED = frozenset(
     {
@@ -124,9 +127,13 @@ def leads(problem: dict[str, Any]) -> list[str]:
 
 def run_script(case: Case, url: str, key: Future[str], directory: Path) -> subprocess.CompletedProcess[str]:
     """Run one script in an empty directory; a hanging one fails."""
-    shell = ["bash", "-c", f"set -euo pipefail\n{case.script}"]
+    commands = {
+        "curl": ["bash", "-c", f"set -euo pipefail\n{case.script}"],
+        "Python": [sys.executable, "-c", case.script],
+        "JavaScript": [str(NODE), "--input-type=module", "-e", case.script],
+    }
     return subprocess.run(
-        shell if case.tab == "curl" else [sys.executable, "-c", case.script],
+        commands[case.tab],
         env=os.environ | {"ONE_URL": url, "ONE_API_KEY": key.result()},
         cwd=directory,
         stdin=subprocess.DEVNULL,
@@ -139,6 +146,7 @@ def run_script(case: Case, url: str, key: Future[str], directory: Path) -> subpr
 
 def test_every_section_has_samples_that_run() -> None:
     """Guards the test itself: if samples were no longer found, everything above would pass without running."""
-    folders = {page.folder for page in documentation_pages() if page.script("bash", "curl")}
-    assert folders >= {"errors", "patterns", "guides", "getting-started"}
+    for tab, language in LANGUAGES.items():
+        folders = {page.folder for page in documentation_pages() if page.script(language, tab)}
+        assert folders >= {"errors", "patterns", "guides", "getting-started"}, tab
     assert {page.path.stem for page in documentation_pages() if page.page.kind == "error"} >= NOT_PROVOKED

@@ -39,9 +39,11 @@ async def test_every_type_that_is_not_the_platforms_may_be_recorded_and_no_other
         assert refused.json()["errors"][0]["location"] == "body.type"
 
 
-async def test_an_older_name_is_recorded_as_its_canonical_one_and_cannot_pass_for_a_system_event(owner: Caller) -> None:
-    assert (await record(owner, type="payment_failed")).json()["type"] == "payment_event"
-    assert (await record(owner, type="user_signed_in")).json()["code"] == "system_event"
+async def test_an_older_name_is_for_filters_and_is_answered_with_the_present_one(owner: Caller) -> None:
+    for older, present in (("payment_failed", "payment_event"), ("user_signed_in", "user_login")):
+        refused = await record(owner, type=older)
+        assert (refused.status_code, refused.json()["code"]) == (422, "unknown_type")
+        assert refused.json()["errors"][0]["did_you_mean"] == [present]
 
 
 async def test_an_event_may_lie_in_the_past_but_not_in_the_future(owner: Caller) -> None:

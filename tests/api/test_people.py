@@ -141,6 +141,13 @@ async def test_expired_cancelled_unknown_and_replaced_codes_let_nobody_in(api: P
         assert len(await owner.all_rows("/v1/invitations", status=status)) == count
 
 
+async def test_of_many_invitations_at_once_one_is_good(owner: Caller) -> None:
+    email = _address()
+    await asyncio.gather(*(_invite(owner, email=email) for _ in range(8)))
+    found = await owner.all_rows("/v1/invitations", status="pending")
+    assert [row["email"] for row in found] == [email]
+
+
 async def test_no_code_is_stored_logged_or_told_in_an_event(
     api: Program, parts: Parts, owner: Caller, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -70,6 +70,21 @@ async def test_each_file_of_a_tree_is_answered_and_a_bad_one_spoils_no_other(own
     ]
 
 
+async def test_front_matter_is_read_as_people_write_it(owner: Caller) -> None:
+    files = {
+        "terms.mdx": b"---\ntitle: Terms & *conditions*\nlabels: legal\nauthor: kim\n---\nText",
+        "year.md": b"---\ntitle: 2024\nlabels:\n---\nText",
+        "alias.md": b"---\ntitle: &a X\nlabels: [*a]\n---\n# Heading\n\nText",
+    }
+    assert set((await _changes(owner, files)).values()) == {"created"}
+    rows = {row["externalId"]: (row["title"], row["labels"]) for row in await owner.all_rows(DOCUMENTS)}
+    assert rows == {
+        "terms.mdx": ("Terms & *conditions*", ["legal"]),
+        "year.md": ("2024", []),
+        "alias.md": ("Heading", []),
+    }
+
+
 async def test_what_the_query_says_holds_for_every_file_that_does_not_say_otherwise(owner: Caller) -> None:
     group = await owner.make("/v1/groups", name="Below")
     query = {"visibility": "subtree", "labels": "team:docs,v2", "groupId": group["_id"]}

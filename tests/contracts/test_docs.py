@@ -15,6 +15,7 @@ from knowledge.code_blocks import CodeSample
 from knowledge.markdown import code_fences, code_samples, fence_info, links
 from ontology.errors import list_error_classes
 from ontology.scopes import Scope
+from portal.child_process import PROJECT_DIR
 from tests.documentation import DocumentationPage, documentation_pages
 
 SIX_LANGUAGES = ["curl", "Python", "JavaScript", "Go", "Ruby", "PHP"]
@@ -219,3 +220,13 @@ def check_problem(sample: CodeSample, answer: dict[str, Any]) -> None:
 def test_error_page_shows_its_own_problem(page: DocumentationPage) -> None:
     samples = [json.loads(s.text) for s in code_samples(page.page) if s.response is not None]
     assert page.path.stem in {answer["code"] for answer in samples}
+
+
+def test_the_proofs_of_the_promises_are_there() -> None:
+    page = next(page for page in documentation_pages() if page.name == "reference/promises")
+    named = re.findall(r"`(tests/[\w/.]+|make \w+)`", page.source)
+    makefile = (PROJECT_DIR / "Makefile").read_text()
+    assert len(named) >= 10
+    for proof in named:
+        command = proof.removeprefix("make ")
+        assert f"\n{command}: " in makefile if command != proof else (PROJECT_DIR / proof).is_file(), proof

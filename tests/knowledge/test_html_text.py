@@ -41,6 +41,18 @@ def test_headings_paragraphs_and_code_are_read_and_nothing_else() -> None:
     assert read_html_title(PAGE) == "Cats & dogs"
 
 
+def test_a_value_may_hold_the_sign_that_ends_a_tag() -> None:
+    assert _read(
+        parse_html("""<p class="[&>li]:mt-0" title='a > b' data-x=1>text<img alt="x > y"> goes on""", "T")
+    ) == [("p", "text goes on")]
+
+
+def test_of_a_page_that_names_its_main_part_nothing_else_is_read() -> None:
+    around = "<header>Home Prices</header>{}<div>We use cookies</div>"
+    assert _read(parse_html(around.format("<main id=a><p>text</main>"), "T")) == [("p", "text")]
+    assert ("p", "Home Prices") in _read(parse_html(around.format("<main>a</main><main>b</main>"), "T"))
+
+
 def test_navigation_that_is_never_closed_does_not_hide_the_page() -> None:
     assert _read(parse_html("<nav>menu<p>text", "T")) == [("p", "menu"), ("p", "text")]
     assert _read(parse_html("a<script>never closed<p>text", "T")) == [("p", "a")]
@@ -51,6 +63,7 @@ def test_navigation_that_is_never_closed_does_not_hide_the_page() -> None:
     [
         *("<div>", "<b id=1>", "<!--", "<", "<!", "<a", "<svg>", "<nav>", "<nav></nav ", "<h1>a</h1>", "<pre>", "&"),
         *("&#x", "<nav></nav <nav></nav ", "<table>x", "<a title='", "<a><p>", "<select><option>", "<script>"),
+        *("<main>", "</main>", "<a ='", '<a =">"', "<a = ="),
     ],
 )
 def test_reading_takes_time_in_proportion_to_the_length(piece: str) -> None:

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from knowledge.endpoint_texts import endpoint_fields, endpoint_texts, endpoint_words
-from knowledge.openapi_documents import OpenApiInvalid, parse_openapi, read_errors, read_operations
+from knowledge.openapi_documents import (
+    OpenApiInvalid,
+    count_operations,
+    parse_openapi,
+    read_errors,
+    read_operations,
+)
 from knowledge.openapi_parts import REFERENCE_CHARACTERS_MAX
 
 PETS: dict[str, Any] = {
@@ -27,7 +33,7 @@ PETS: dict[str, Any] = {
                         }
                     }
                 },
-                "responses": {"404": {"$ref": "#/components/responses/Missing"}},
+                "responses": {"default": {"$ref": "#/components/responses/Missing"}},
             },
         },
         "/pets": {"get": {"summary": "All pets"}},
@@ -55,6 +61,32 @@ def test_an_operation_carries_its_parameters_through_references_and_compositions
         "/pets/{petId}",
     )
     assert listing.external_id == "GET /pets" and listing.title == "All pets"
+
+
+def test_every_operation_has_an_entry_of_its_own() -> None:
+    """Behind a reference, of any method, called by the API itself, under an id that another has, and without one."""
+    hook = {"post": {"summary": "It changed"}}
+    document: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "paths": {
+            "/a": {"get": {"operationId": "same"}, "head": {}, "trace": {}},
+            "/b": {"$ref": "#/components/pathItems/B"},
+            "/c": {"post": {"callbacks": {"one": {"{$url}": hook}, "two": {"{$url}": hook}}}},
+        },
+        "webhooks": {"freed": {"post": {"operationId": "bayFreed"}}},
+        "components": {"pathItems": {"B": {"put": {"operationId": "same"}}}},
+    }
+    assert [(found.external_id, found.details["path"]) for found in read_operations(document)] == [
+        ("same", "/a"),
+        ("HEAD /a", "/a"),
+        ("TRACE /a", "/a"),
+        ("PUT /b", "/b"),
+        ("POST /c", "/c"),
+        ("POST {$url}", "{$url}"),
+        ("POST {$url} (2)", "{$url}"),
+        ("bayFreed", "freed"),
+    ]
+    assert count_operations(document) == 8
 
 
 def test_an_endpoint_is_embedded_by_what_it_does_what_it_takes_and_its_name() -> None:

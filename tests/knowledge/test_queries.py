@@ -5,7 +5,7 @@ import json
 import pytest
 
 from knowledge.queries import CLEANED_CHARACTERS_MAX, NAMES_MAX, read_query, route_name
-from knowledge.words import path_words, split_identifiers
+from knowledge.words import count_words, path_words, split_identifiers
 from tests.growth import is_linear
 
 TRACE = """Traceback (most recent call last):
@@ -77,6 +77,8 @@ def test_parameters_in_routes_lose_their_names() -> None:
 def test_identifiers_are_split_and_kept() -> None:
     assert split_identifiers("createEntity") == "createEntity create Entity"
     assert split_identifiers("invalid_api_key").endswith(" invalidapikey")
+    assert split_identifiers("返品は 21日") == "返品は 21日 返品 品は"
+    assert count_words("two words") == 2 and count_words("返品できます") == 1 + 3
     assert path_words("/v1/api-keys/{keyId}") == "api keys by key id"
     assert path_words("/api/v3/CountryInfo/{countryCode}") == "country info by country code"
 
