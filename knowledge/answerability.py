@@ -39,7 +39,7 @@ from typing import Literal
 Subject = Literal["errors", "usage", "limits", "keys"]
 
 SUBJECTS: tuple[Subject, ...] = ("errors", "usage", "limits", "keys")
-ELSEWHERE, ABSENT, ABOUT_DOCS = "elsewhere", "absent", "docs"
+ELSEWHERE, ABSENT, FOREIGN_ERRORS, ABOUT_DOCS = "elsewhere", "absent", "foreign_errors", "docs"
 _HERE = Path(__file__).parent
 # How many of the nearest are averaged: one is noise, and a small collection has few.
 NEAREST = 3
@@ -90,18 +90,23 @@ def decide(question: str, likeness: Likeness) -> Decision:
     return Decision(about is not None or margin >= 0, margin, about)
 
 
-def measure_margin(likeness: Likeness) -> float:
-    """By how much the nearest passages are nearer than the nearest other subjects; -1 where there are no passages."""
+def measure_error(likeness: Likeness) -> tuple[float, float]:
+    """By how much passages are nearer to a message than other subjects, and than errors of other programs.
+
+    Both are -1 where there are no passages.
+    """
     if not likeness.passages:
-        return -1.0
-    return _mean(likeness.passages) - _mean(likeness.examples[ELSEWHERE])
+        return -1.0, -1.0
+    nearest = _mean(likeness.passages)
+    return nearest - _mean(likeness.examples[ELSEWHERE]), nearest - _mean(likeness.examples[FOREIGN_ERRORS])
 
 
 @cache
 def list_examples() -> Mapping[str, tuple[str, ...]]:
     """The texts that questions are compared with, by the name of their list."""
     examples: dict[str, tuple[str, ...]] = {
-        name: tuple((_HERE / f"{name}.txt").read_text(encoding="utf-8").splitlines()) for name in (ELSEWHERE, ABSENT)
+        name: tuple((_HERE / f"{name}.txt").read_text(encoding="utf-8").splitlines())
+        for name in (ELSEWHERE, ABSENT, FOREIGN_ERRORS)
     }
     for line in (_HERE / "own_questions.tsv").read_text(encoding="utf-8").splitlines():
         name, question = line.split("\t")
