@@ -51,7 +51,8 @@ COMMON_FIELDS = {
 _KEY_FIELDS = {
     "rateLimit": "Its own limits; null if only those of the plan hold.",
     "allowedAddresses": "The only addresses and networks it works from; null if from anywhere.",
-    "allowedOrigins": "The only values of the header `Origin` it works with; null if with any.",
+    "allowedOrigins": "The only values of the header `Origin` it works with, and the pages that may read its answers; "
+    "null: with any, and none.",
     "status": "active, rotating, expired or revoked.",
     "rotatingUntil": "Until when it still works beside the key that replaces it.",
     "replacedBy": "The key that replaces it.",

@@ -10,6 +10,7 @@ from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Send
 
+from api.cross_origin import sharing_headers
 from api.headers import Headers
 from api.late_answers import LARGE_BODY_BYTES, LateAnswers
 from api.leaked_keys import describe_place, end_keys_in_address, find_keys_in_address
@@ -192,6 +193,8 @@ class _Watch:
             decision: Decision | None = self._scope["state"].get("decision")
             if decision is not None:
                 headers.extend(limit_headers(decision))
+            if (origin := self._scope["state"].get("shared_with")) is not None:
+                headers.extend(sharing_headers(origin))
             message["headers"] = headers
         elif message["type"] == "http.response.body":
             self._bytes += len(message.get("body", b""))

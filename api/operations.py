@@ -134,6 +134,8 @@ async def _admit(services: Services, state: dict[str, Any], source: Source) -> t
         headers.single("authorization"), utc_now(), state["request_id"], source
     )
     state["actor"], state["decision"] = actor, decision
+    if credential.allowed_origins:
+        state["shared_with"] = source.origin
     if not decision.admitted:
         raise RateLimitRefused(decision)
     return actor, credential

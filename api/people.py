@@ -210,7 +210,7 @@ async def list_invitations(call: Call[NoBody, InvitationsQuery]) -> Page[Invitat
     scope=Scope.PEOPLE_WRITE,
     path_ids={"invitationId": "invitation"},
     answer=InvitationFields,
-    errors=(NotFound, Conflict),
+    errors=(NotFound, Conflict, PrivilegeEscalation),
     answer_example=examples.INVITATION | {"status": "cancelled", "cancelledAt": 1_795_500_060_000},
 )
 async def cancel_invitation(call: Call[NoBody, NoQuery]) -> Invitation:

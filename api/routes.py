@@ -31,6 +31,7 @@ from api import (
     uploads,
     usage,
 )
+from api.cross_origin import preflight_headers
 from api.head_requests import list_methods
 from api.openapi import build_document
 from api.operations import find_operations
@@ -101,7 +102,7 @@ def describe_methods(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHand
 
 def _options_handler(path: str, allow: str) -> HTTPRouteHandler:
     async def describe() -> Response[None]:
-        return Response(None, status_code=204, headers={"allow": allow})
+        return Response(None, status_code=204, headers={"allow": allow} | preflight_headers(allow))
 
     return HTTPRouteHandler(path, http_method="OPTIONS", status_code=204, opt={"public": True})(describe)
 

@@ -30,6 +30,7 @@ from ontology.merge import merge_patch
 from ontology.pagination import Page, PageRequest, describe_list, fetch_page
 from ontology.people import Person
 from ontology.records import Input, Moment, next_change, refuse_nulls, utc_now
+from ontology.sizes import check_size
 from ontology.thing_rows import Thing
 from ontology.vocabulary import ConnectionType, check_properties, get_connection_type
 
@@ -152,6 +153,7 @@ def _check_new(actor: Actor, new: ConnectionCreate) -> ConnectionType:
         raise InvalidConnection(flaws=[flaw])
     _check_validity(new.valid_from, new.valid_to)
     check_properties(kind.properties, new.metadata_, "body.metadata")
+    check_size(new.metadata_, "body.metadata")
     return kind
 
 
@@ -201,6 +203,7 @@ async def update_connection(
     given = change.model_fields_set
     merged = merge_patch(connection.metadata_, change.metadata_ or {})
     check_properties(get_connection_type(connection.relationship_type).properties, merged, "body.metadata")
+    check_size(merged, "body.metadata")
     valid_from = change.valid_from if "valid_from" in given else connection.valid_from
     valid_to = change.valid_to if "valid_to" in given else connection.valid_to
     _check_validity(valid_from, valid_to)

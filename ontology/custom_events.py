@@ -23,6 +23,7 @@ from ontology.ids import GroupId, decode_id
 from ontology.knowledge_items import KnowledgeItem
 from ontology.people import Person
 from ontology.records import Input, Moment
+from ontology.sizes import check_size
 from ontology.thing_rows import Thing
 from ontology.things import TypeName
 from ontology.vocabulary import get_event_type
@@ -94,6 +95,7 @@ async def _create(
 ) -> list[Event]:
     for place, new in placed:
         _check_type(actor, place, new.type)
+        check_size(new.metadata_, f"{place}.metadata")
         if new.timestamp is not None and new.timestamp > now + CLOCK_SKEW:
             raise InvalidRequest(flaws=[Flaw(f"{place}.timestamp", "lies in the future", "send when it happened")])
     groups = {wanted: (await get_active_group(session, actor, wanted)).id for wanted in {n.group_id for _, n in placed}}

@@ -24,6 +24,7 @@ from ontology.merge import merge_patch
 from ontology.pagination import Page, PageRequest, describe_list, fetch_page
 from ontology.plans import PLAN_LIMITS
 from ontology.records import GroupClosure, Input, Moment, TenantRow, Timestamp, next_change, refuse_nulls, utc_now
+from ontology.sizes import check_size
 from ontology.vocabulary import GROUP_SETTINGS, GROUP_TYPES, check_properties, unknown_type
 
 DEPTH_MAX = 10
@@ -159,6 +160,8 @@ async def create_group(session: AsyncSession, actor: Actor, new: GroupCreate) ->
     if new.type not in GROUP_TYPES:
         raise unknown_type("body.type", new.type, GROUP_TYPES)
     check_properties(_SETTINGS, new.settings, "body.settings")
+    check_size(new.settings, "body.settings")
+    check_size(new.metadata_, "body.metadata")
     await lock_tree(session, actor.org_id, shared=True)
     parent = await get_active_group(session, actor, new.parent_group_id)
     await check_group_quota(session, actor)
@@ -197,9 +200,11 @@ async def update_group(session: AsyncSession, actor: Actor, group_id: UUID, chan
     if change.settings is not None:
         merged = _fill_settings(group.type, merge_patch(group.settings, change.settings))
         check_properties(_SETTINGS, merged, "body.settings")
+        check_size(merged, "body.settings")
         group.settings = merged
     if change.metadata_ is not None:
         group.metadata_ = merge_patch(group.metadata_, change.metadata_)
+        check_size(group.metadata_, "body.metadata")
     if "description" in given:
         group.description = change.description
     group.name = change.name or group.name

@@ -27,6 +27,7 @@ from ontology.ids import GroupId, InvitationId, encode_id, new_id
 from ontology.pagination import Page, PageRequest, describe_list, fetch_page
 from ontology.people import MemberRole, Person, refuse_wider_role
 from ontology.records import Input, Moment, TenantRow, Timestamp, to_epoch_ms, utc_now
+from ontology.roles import Role
 
 LIFE = timedelta(days=7)
 State = Literal["pending", "accepted", "cancelled", "expired"]
@@ -105,7 +106,8 @@ async def create_invitation(
     """Invite somebody; an earlier invitation of the same address into the same group ends, also when both come at once.
 
     Raises:
-        NotFound, GroupArchived: the group. PrivilegeEscalation: the role. Conflict: they are a member already.
+        NotFound, GroupArchived: the group. PrivilegeEscalation: the role, or that of the earlier invitation.
+        Conflict: they are a member already.
     """
     group = await get_active_group(session, actor, new.group_id)
     refuse_wider_role(actor, new.role)
@@ -173,6 +175,7 @@ async def cancel_invitation(session: AsyncSession, actor: Actor, invitation_id: 
 
     Raises:
         NotFound: the same whether it does not exist or lies out of reach. Conflict: it has been accepted.
+        PrivilegeEscalation: it invites to more than the actor may do.
     """
     query = Invitation.visible_to(actor).where(col(Invitation.id) == invitation_id).with_for_update()
     invitation = (await session.exec(query)).first()
@@ -181,7 +184,7 @@ async def cancel_invitation(session: AsyncSession, actor: Actor, invitation_id: 
     if invitation.accepted_at is not None:
         raise Conflict("The invitation has been accepted; remove the person instead.", leads_to=("removePerson",))
     if invitation.cancelled_at is None:
-        _cancel(session, actor, invitation, now)
+        _cancel(session, actor, invitation, now, "path.invitationId")
     return invitation
 
 
@@ -250,10 +253,12 @@ async def _cancel_pending(
     if created_by is not None:
         query = query.where(col(Invitation.created_by) == created_by)
     for invitation in (await session.exec(query.with_for_update())).all():
-        _cancel(session, actor, invitation, now)
+        _cancel(session, actor, invitation, now, "body.email")
 
 
-def _cancel(session: AsyncSession, actor: Actor, invitation: Invitation, now: datetime) -> None:
+def _cancel(session: AsyncSession, actor: Actor, invitation: Invitation, now: datetime, place: str) -> None:
+    """Raises: PrivilegeEscalation: it invites to more than the actor may do."""
+    refuse_wider_role(actor, Role(invitation.role), place)
     invitation.cancelled_at = now
     target = encode_id("invitation", invitation.id)
     metadata = {"thingType": "invitation", "action": "cancelled", "deletionType": "soft"}

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import func, literal, select, tuple_
+from sqlalchemy import ColumnElement, func, literal, select, tuple_
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
@@ -24,12 +24,15 @@ from sqlmodel.sql.expression import SelectOfScalar
 from ontology.actors import Actor
 from ontology.database import run_sql
 from ontology.errors import Flaw, InvalidCursor
+from ontology.sizes import PAGE_BYTES_MAX
 
 Row = TypeVar("Row")
 
 LIMIT_DEFAULT, LIMIT_MAX, TOTAL_MAX = 50, 1000, 10_000
 # A text of 500 characters to sort by, an id and the signature.
 CURSOR_LENGTH_MAX = 3_000
+# So few are sent whatever they weigh.
+ROWS_UNWEIGHED = 100
 _SIGNATURE_BYTES = 12
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
@@ -107,14 +110,17 @@ async def fetch_page(
     identity: Any,
     request: PageRequest,
     purpose: str,
+    weight: ColumnElement[int] | None = None,
 ) -> Page[Row]:
-    """Run `query` newest first; `identity` is the id column the keyset runs on."""
+    """Run `query` newest first; `identity` is the id column the keyset runs on.
+
+    Where rows may be large, `weight` is their bytes: a long page ends before it holds `PAGE_BYTES_MAX` of them.
+    """
     after = read_cursor(request, actor, purpose)
     if after is not None:
         query = query.where(col(identity) < after)
-    found = (await session.exec(query.order_by(col(identity).desc()).limit(request.limit + 1))).all()
-    rows = found[: request.limit]
-    if len(found) <= request.limit:
+    rows, more = await _fetch_rows(session, query, [col(identity).desc()], request.limit, weight)
+    if not more:
         return Page(rows, None)
     last: UUID = getattr(rows[-1], identity.key)
     return Page(rows, make_cursor(request, actor, purpose, last))
@@ -136,20 +142,45 @@ async def fetch_sorted_page(
     sort: Sort,
     request: PageRequest,
     purpose: str,
+    weight: ColumnElement[int] | None = None,
 ) -> Page[Row]:
-    """Run `query` in the order of `sort`; rows of equal value in the order of their ids."""
+    """Run `query` in the order of `sort`; rows of equal value in the order of their ids. `weight`: as above."""
     keys: tuple[Any, Any] = (col(sort.column), col(identity))
     opened = _open(request, actor, purpose)
     if opened is not None:
         last = tuple_(*(literal(value, key.type) for value, key in zip(_read_keys(opened), keys, strict=True)))
         query = query.where(tuple_(*keys) < last if sort.descending else tuple_(*keys) > last)
     order = [key.desc() if sort.descending else key.asc() for key in keys]
-    found = (await session.exec(query.order_by(*order).limit(request.limit + 1))).all()
-    rows = found[: request.limit]
-    if len(found) <= request.limit:
+    rows, more = await _fetch_rows(session, query, order, request.limit, weight)
+    if not more:
         return Page(rows, None)
     value, last_id = getattr(rows[-1], sort.column.key), getattr(rows[-1], identity.key)
     return Page(rows, _seal(request, actor, purpose, last_id.bytes + _write_key(value)))
+
+
+async def _fetch_rows(
+    session: AsyncSession, query: SelectOfScalar[Row], order: list[Any], limit: int, weight: ColumnElement[int] | None
+) -> tuple[Sequence[Row], bool]:
+    """The first rows, and whether there are more: as many as asked for, or as fit, but one at least."""
+    if weight is not None and limit > ROWS_UNWEIGHED:
+        limit = await _count_fitting(session, query, order, limit, weight)
+    found = (await session.exec(query.order_by(*order).limit(limit + 1))).all()
+    return found[:limit], len(found) > limit
+
+
+async def _count_fitting(
+    session: AsyncSession, query: SelectOfScalar[Any], order: list[Any], limit: int, weight: ColumnElement[int]
+) -> int:
+    """How many of the first rows fit, one at least. Weighed in growing parts, since weighing reads what it weighs."""
+    weighed = 0
+    while True:
+        weighed = min(limit, weighed * 4 or ROWS_UNWEIGHED)
+        heavy = query.with_only_columns(func.sum(weight).over(order_by=order).label("bytes"))
+        rows = heavy.order_by(*order).limit(weighed).subquery()
+        counted = select(func.count()).select_from(rows).where(rows.c.bytes <= PAGE_BYTES_MAX)
+        fitting: int = (await run_sql(session, counted)).scalar_one()
+        if fitting < weighed or weighed == limit:
+            return max(1, fitting)
 
 
 def _write_key(value: datetime | str) -> bytes:

@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, literal_column
+from sqlalchemy import ColumnElement, Text, func, literal_column
+from sqlalchemy import cast as sql_cast
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlmodel import col
@@ -31,6 +32,8 @@ _SHOWN = literal_column(
     f"jsonb_to_tsvector('simple', things.properties - '{{{_HIDDEN}}}'::text[], '[\"string\"]'))",
     TSVECTOR,
 )
+
+_WEIGHT: ColumnElement[int] = func.octet_length(sql_cast(col(Thing.properties), Text))
 
 
 class SortBy(StrEnum):
@@ -108,11 +111,11 @@ async def list_things(
     if narrow != ThingFilter():
         given["narrow"] = narrow
     if sort_by is None and descending:
-        found = await fetch_page(session, actor, query, Thing.id, page, describe_list("things", **given))
+        found = await fetch_page(session, actor, query, Thing.id, page, describe_list("things", **given), _WEIGHT)
         return replace(found, total=total)
     sort = Sort(_SORT_COLUMNS[sort_by or SortBy.CREATED_AT], descending)
     purpose = describe_list("things", sort=sort_by, descending=descending, **given)
-    found = await fetch_sorted_page(session, actor, query, Thing.id, sort, page, purpose)
+    found = await fetch_sorted_page(session, actor, query, Thing.id, sort, page, purpose, _WEIGHT)
     return replace(found, total=total)
 
 

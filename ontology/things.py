@@ -19,6 +19,7 @@ from ontology.ids import GroupId, encode_id
 from ontology.merge import merge_patch
 from ontology.plans import PLAN_LIMITS
 from ontology.records import Input, next_change, refuse_nulls, utc_now
+from ontology.sizes import PROPERTIES_BYTES_MAX, check_size
 from ontology.thing_lists import count_things
 from ontology.thing_rows import Status, Thing, require_readable_type
 from ontology.vocabulary import THING_TYPES, ThingType, check_properties, get_thing_type
@@ -166,6 +167,7 @@ def apply_update(session: AsyncSession, actor: Actor, thing: Thing, change: Thin
     if change.properties is not None:
         merged = merge_patch(thing.properties, change.properties)
         check_properties(THING_TYPES[thing.type].properties, merged, "body.properties")
+        check_size(merged, "body.properties", PROPERTIES_BYTES_MAX)
         thing.properties = merged
     thing.name = change.name or thing.name
     thing.status = change.status or thing.status

@@ -2,7 +2,7 @@
 # Makes .venv with the pinned packages: `ops/bootstrap.sh run` what the program needs, `ops/bootstrap.sh test` also
 # what the tests need. A stamp of what was installed makes every later call return at once.
 #
-#   PYTHON          interpreter to build .venv from (default: the newest of python3.14 … python3.11, python3)
+#   PYTHON          interpreter to build .venv from (default: the first found of python3.11 … python3.14, python3)
 #   TORCH_PIP_ARGS  extra arguments for installing torch, e.g. an --index-url with CPU builds
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -24,6 +24,7 @@ UNSURE = (
     "send it again."
 )
 BROKEN = "It is not you. Try again; if it stays, tell whoever runs this portal the id of the request below."
+NO_PAGE = "A form is sent to this address; there is nothing to read at it. Go back to the page of the form."
 FORGED = "The form is too old or was not sent from this site. Go back, load the page again and send it once more."
 
 
@@ -78,6 +79,8 @@ def _describe(refusal: PortalError, request_id: str, address: str) -> ProblemPag
         title = "Page not found"
         if detail in (NotFound.advice, NO_OPERATION):
             detail = "Nothing is at this address. The search may know what you were looking for."
+    if refusal.status == 405:
+        title, detail = "This is not a page", NO_PAGE
     if refusal.status < 500:
         told = [f"The address {flaw.message}: {flaw.fix}." for flaw in refusal.flaws if flaw.location == "path"]
         return ProblemPage(refusal.status, title, " ".join(told) or detail, request_id)

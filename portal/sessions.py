@@ -83,7 +83,7 @@ class Visitor:
         member = self.member()
         if scope not in member.actor.scopes:
             role = ROLE_TITLES[member.role].lower()
-            raise NotAllowed(f"You are here as {role}. Ask an owner of {member.organisation_name} for more.")
+            raise NotAllowed(f"You are here as a {role}. Ask an owner of {member.organisation_name} for more.")
         return member
 
     def find_member_who_may(self, *scopes: Scope) -> SignedIn | None:

@@ -111,11 +111,11 @@ async def sign_in_page(request: Request[Any, Any, Any]) -> Response[Any]:
 @post("/sign-in", opt={"public": True})
 async def sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
     visitor = await read_visitor(request)
+    after = _safe_next(str((await request.form()).get("next", "")))
     if visitor.signed_in:  # in another tab, since this form was loaded
-        return Redirect(START, status_code=303)
+        return Redirect(after, status_code=303)
     form = await read_form(request, visitor)
     email, password = _single(form, "email"), (form.get("password") or [""])[0]
-    after = _safe_next(_single(form, "next"))
     address, name = _address(request), normalise_email(email)
     limits = {
         f"sign-in:{address}": SIGN_INS_PER_ADDRESS,
@@ -144,11 +144,12 @@ async def sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
 @post("/sign-out", opt={"public": True})
 async def sign_out(request: Request[Any, Any, Any]) -> Response[Any]:
     visitor = await read_visitor(request)
+    if visitor.signed_in is None and visitor.unknown is None:  # signed out in another tab
+        return Redirect("/", status_code=303)
+    actor = visitor.member().actor
     await read_form(request, visitor)
-    if visitor.signed_in:
-        actor = visitor.signed_in.actor
-        async with open_transaction(visitor.services.engine, actor) as session:
-            await close_session(session, actor, visitor.token)
+    async with open_transaction(visitor.services.engine, actor) as session:
+        await close_session(session, actor, visitor.token)
     cookie = session_cookie(visitor.services, "")
     cookie.max_age = 0
     return Redirect("/", status_code=303, cookies=[cookie])

@@ -31,9 +31,16 @@ from portal.sessions import Visitor, read_visitor
 
 ROWS_SHOWN, ROWS_OF_REQUEST = 50, 200
 SPANS = {"1h": timedelta(hours=1), "1d": timedelta(days=1), "7d": timedelta(days=7)}
-# Those that the form has a field for; an address may name one more.
-SHOWN_FIELDS = ("type", "status", "endpoint", "keyId", "actorId", "targetId", "requestId")
-FIELDS = (*SHOWN_FIELDS, "groupId")
+# Those that one types into a field of the form; the others are chosen, or named by an address.
+TYPED_FIELDS = ("endpoint", "keyId", "actorId", "targetId", "requestId")
+FIELDS = ("type", "status", *TYPED_FIELDS, "groupId")
+_AN_ID = "Paste a whole id, as events and answers show it."
+_FLAWS = {
+    "type": "There is no such type of event.",
+    "status": "A status is a number such as 404, or all of a kind such as 4xx.",
+    "endpoint": "Write a path such as /v1/entities, alone or behind its method.",
+    "requestId": "Paste a whole request id: req_ and 24 letters and digits.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +117,7 @@ async def request_page(request: Request[Any, Any, Any]) -> Response[str]:
         wanted = EventFilter(request_id=request_id)
         events = await read_events(session, actor, wanted, after=None, limit=ROWS_OF_REQUEST)
     if not events:
-        raise NotFound
+        raise NotFound("No call within your reach has this id. A call is in the log about a second after its answer.")
     call = next((event for event in events if event.type == REQUEST_EVENT), None)
     changes = tuple(view_event(event) for event in reversed(events) if event is not call)
     facts = _list_facts(call) if call else ()
@@ -185,11 +192,9 @@ def _group_types() -> dict[str, list[str]]:
 
 def _describe(refusal: ValidationError | PortalError) -> dict[str, str]:
     flaws = describe_flaws(refusal, "query", EventsQuery) if isinstance(refusal, ValidationError) else refusal.flaws
-    told = {
-        flaw.location.removeprefix("query."): flaw.message.replace("expected an id", "must be an id") for flaw in flaws
-    }
-    without_field = [f"`{name}` {message}." for name, message in told.items() if name not in SHOWN_FIELDS]
-    shown = {name: f"This {message}." for name, message in told.items() if name in SHOWN_FIELDS}
+    names = [flaw.location.removeprefix("query.") for flaw in flaws]
+    without_field = [f"`{name}`: {_FLAWS.get(name, _AN_ID)}" for name in names if name not in TYPED_FIELDS]
+    shown = {name: _FLAWS.get(name, _AN_ID) for name in names if name in TYPED_FIELDS}
     return shown | ({"": " ".join(without_field)} if without_field else {}) or {"": str(refusal)}
 
 

@@ -85,6 +85,10 @@ class KeysPage:
     problems: dict[str, str] = field(default_factory=dict[str, str])
     refusal: Refusal | None = None
 
+    @property
+    def may_lack_older(self) -> bool:
+        return len(self.keys) == KEYS_SHOWN
+
 
 _BLANK: dict[str, Any] = {"name": "", "access": Preset.READ_ONLY.value, "scopes": [], "expires_days": ""}
 

@@ -1,9 +1,10 @@
 """`/members`: who belongs to the organisation and as what; invite, change roles, remove."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from litestar import Request, Response, get, post
@@ -14,8 +15,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.api_keys import raise_epoch
 from api.parameters import parse_path_id
 from ontology.database import open_transaction
-from ontology.errors import PortalError
-from ontology.groups import ACTIVE, list_groups
+from ontology.errors import InvalidCursor, PortalError
+from ontology.groups import ACTIVE, get_group, list_groups
 from ontology.ids import encode_id
 from ontology.invitations import (
     Invitation,
@@ -94,6 +95,7 @@ class MembersPage:
     roles: tuple[RoleChoice, ...]
     groups: tuple[GroupChoice, ...]
     may_invite: bool
+    older: str | None = None
     created: NewLink | None = None
     done: str = ""
     values: dict[str, str] = field(default_factory=dict[str, str])
@@ -104,10 +106,14 @@ _BLANK = {"email": "", "role": Role.ORG_USER.value, "group": ""}
 
 
 @get("/members", opt={"public": True})
-async def members_page(request: Request[Any, Any, Any]) -> Response[str]:
+async def members_page(request: Request[Any, Any, Any]) -> Response[Any]:
     visitor = await read_visitor(request)
     visitor.member_who_may(Scope.PEOPLE_READ)
-    return await _show(visitor, done=DONE.get(request.query_params.get("done", ""), ""))
+    done = DONE.get(request.query_params.get("done", ""), "")
+    try:
+        return await _show(visitor, done=done, cursor=request.query_params.get("cursor"))
+    except InvalidCursor:
+        return Redirect("/members", status_code=303)
 
 
 @post("/members/invitations", opt={"public": True})
@@ -185,27 +191,35 @@ async def _show(
     problems: dict[str, str] | None = None,
     created: NewInvitation | None = None,
     done: str = "",
+    cursor: str | None = None,
 ) -> Response[str]:
+    """Raises: InvalidCursor."""
     actor = visitor.member().actor
     request = PageRequest(visitor.services.settings.secret_key, limit=ROWS_SHOWN)
     now = utc_now()
     async with open_transaction(visitor.services.engine, actor) as session:
-        members = (await list_people(session, actor, request, status=ACTIVE)).rows
+        members = await list_people(session, actor, replace(request, cursor=cursor), status=ACTIVE)
         invited = (await list_invitations(session, actor, request, now, status="pending")).rows
         groups = (await list_groups(session, actor, request, status=ACTIVE)).rows
-    names = {group.id: group.name for group in groups if group.id != actor.group_id}
+        names = {group.id: group.name for group in groups}
+        for group_id in {row.group_id for row in (*members.rows, *invited)} - names.keys():
+            names[group_id] = (await get_group(session, actor, group_id)).name
+    names.pop(actor.group_id, None)
     page = MembersPage(
-        members=tuple(_view_member(visitor, person, names) for person in members),
+        members=tuple(_view_member(visitor, person, names) for person in members.rows),
         invitations=tuple(_view_invitation(invitation, names) for invitation in invited),
         roles=tuple(
             RoleChoice(role.value, ROLES[role].summary) for role in MEMBER_ROLES if ROLES[role].scopes <= actor.scopes
         ),
-        groups=tuple(GroupChoice(encode_id("group", identity), name) for identity, name in names.items()),
+        groups=tuple(
+            GroupChoice(encode_id("group", group.id), group.name) for group in groups if group.id != actor.group_id
+        ),
         may_invite=Scope.PEOPLE_WRITE in actor.scopes,
         created=NewLink(created.email, created.link) if created else None,
         done=done,
         values=values or _BLANK,
         problems=problems or {},
+        older=f"/members?{urlencode({'cursor': members.next_cursor})}" if members.next_cursor else None,
     )
     status = 201 if created else 422 if problems else 200
     return render("members.html", visitor.site, page, status=status)

@@ -52,6 +52,7 @@
       finish();
       say(answer.querySelector(".ask-statement, .ask-problem")?.textContent ?? "The answer is complete.");
       form.hidden = !answer.querySelector(".ask-problem");
+      panel.querySelector(".ask-hint")?.toggleAttribute("hidden", form.hidden);
       if (form.hidden) answer.focus({ preventScroll: true });
     });
     source.addEventListener("error", fail);

@@ -18,8 +18,25 @@
   const answer = document.querySelector("[data-address]");
   if (answer) history.replaceState(null, "", answer.dataset.address);
 
+  // A form that is on its way is not sent once more: what it makes, a key say, is shown in one answer only.
+  const SENDING_MS = 15_000;
+  const release = (form) => {
+    delete form.dataset.sending;
+    for (const button of form.querySelectorAll("[aria-busy]")) button.removeAttribute("aria-busy");
+  };
+  addEventListener("submit", (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || form.getAttribute("method") !== "post") return;
+    if ("sending" in form.dataset) return event.preventDefault();
+    form.dataset.sending = "";
+    event.submitter?.setAttribute("aria-busy", "true");
+    setTimeout(release, SENDING_MS, form);
+  });
+  // The browser may bring the page back as it was left.
+  addEventListener("pageshow", () => document.querySelectorAll("[data-sending]").forEach(release));
+
   // A form that came back with messages: begin at the first of them.
-  document.querySelector('[aria-invalid="true"]')?.focus();
+  document.querySelector('[aria-invalid="true"], [data-form-problem]')?.focus();
 
   // What a form sends by its address stays in histories and logs, where a key is a leaked one: it is taken out before
   // anything else hears of what was typed or pasted.

@@ -172,6 +172,16 @@ async def test_loading_the_page_of_a_new_key_again_makes_no_second_key(browser: 
         await expect(page.locator("[data-key]")).to_have_count(2)
 
 
+async def test_a_form_sent_by_a_double_click_makes_one_key(browser: Browser, portal: RunningPortal) -> None:
+    async with visit(browser, portal.base_url) as window:
+        await window.sign_up()
+        await window.go("/keys")
+        await window.page.get_by_label("Name", exact=True).fill("Only one")
+        await window.page.get_by_role("button", name="Create key").dblclick()
+        await window.page.locator("[data-new-key]").wait_for()
+        await expect(window.page.locator("[data-key]").filter(has_text="Only one")).to_have_count(1)
+
+
 async def test_search_needs_no_mouse(browser: Browser, portal: RunningPortal) -> None:
     async with visit(browser, portal.base_url) as window:
         page = window.page

@@ -213,7 +213,9 @@ async def test_a_request_from_elsewhere_is_an_event_and_costs_no_budget(api: Pro
 async def test_a_key_works_from_its_allowed_origins_only(owner: Caller) -> None:
     caller, made = await _make(owner, preset="read-only", allowedOrigins=["HTTPS://App.Example.com:443"])
     assert made["allowedOrigins"] == ["https://app.example.com"]
-    assert (await caller.get("/v1/entities", headers=ORIGIN)).status_code == 200
+    answer = await caller.get("/v1/entities", headers=ORIGIN)
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, ORIGIN["Origin"])
+    assert "access-control-allow-origin" not in (await owner.get("/v1/entities", headers=ORIGIN)).headers
     for headers in ({}, {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://app.example.com"}):
         answer = await caller.get("/v1/entities", headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (403, "origin_not_allowed")

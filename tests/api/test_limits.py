@@ -3,6 +3,7 @@
 The rule is the one written in `ontology/limits.py`; the admission times in Redis are the log it is checked against.
 """
 
+import asyncio
 import re
 from bisect import bisect_right
 from collections import Counter
@@ -72,6 +73,25 @@ def day_of(caller: Caller, key: Caller | None = None) -> str:
 def _key_part(key: Caller | None) -> str:
     identity: UUID | None = decode_id(key.key_id)[1] if key else None
     return f"{identity}:" if identity else ""
+
+
+async def test_requests_decided_together_are_told_what_each_left(api: Program) -> None:
+    key = await api.issue(await api.register(), per_minute=LIMIT)
+    answers = await asyncio.gather(*(key.get("/v1/whoami") for _ in range(2 * LIMIT)))
+    assert Counter(answer.status_code for answer in answers) == {200: LIMIT, 429: LIMIT}
+    left = [read_layers(answer.headers["ratelimit"])["key-minute"]["r"] for answer in answers]
+    assert sorted(left) == [0] * LIMIT + list(range(LIMIT))
+
+
+async def test_who_no_longer_waits_takes_no_decision_from_those_beside_it(api: Program) -> None:
+    key = await api.issue(await api.register(), per_minute=LIMIT)
+    assert (await key.get("/v1/whoami")).status_code == 200
+    calls = [asyncio.create_task(key.get("/v1/whoami")) for _ in range(LIMIT)]
+    await asyncio.sleep(0)
+    calls[0].cancel()
+    answers = await asyncio.wait_for(asyncio.gather(*calls[1:]), 30)
+    assert {answer.status_code for answer in answers} <= {200, 429}
+    assert sum(answer.status_code == 200 for answer in answers) >= LIMIT - 2
 
 
 async def test_a_burst_on_every_process_is_admitted_exactly_to_the_keys_limit(web: RunningWeb, office: Program) -> None:

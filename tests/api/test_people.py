@@ -169,6 +169,10 @@ async def test_only_members_of_the_inviters_rank_or_below_are_invited(api: Progr
     for role, status in (("customer", 201), ("org_user", 403), ("org_owner", 403)):
         body = {"email": _address(), "role": role}
         assert (await narrow.post("/v1/invitations", body)).status_code == status, role
+    wide = await _invite(owner, role="org_owner")
+    again = {"email": wide["email"], "role": "customer"}
+    for answer in (await narrow.delete(f"/v1/invitations/{wide['_id']}"), await narrow.post("/v1/invitations", again)):
+        assert (answer.status_code, answer.json()["code"]) == (403, "privilege_escalation")
     answer = await owner.post("/v1/invitations", {"email": _address(), "role": "platform_owner"})
     assert (answer.status_code, answer.json()["code"]) == (403, "privilege_escalation")
     async with new_browser(owner.client) as browser:

@@ -104,9 +104,17 @@ async def test_unknown_address_and_wrong_password_are_told_alike(reader: Reader)
 async def test_form_loaded_before_signing_in_elsewhere_leads_on(new_reader: NewReader) -> None:
     reader = await new_reader()
     email = await reader.sign_up()
-    for path in ("/sign-in", "/sign-up"):
-        answer = await reader.client.post(path, data={"csrf": "of another session", "email": email})
-        assert (answer.status_code, answer.headers["location"]) == (303, "/start")
+    for path, after in (("/sign-in", "/events"), ("/sign-up", "/start")):
+        form = {"csrf": "of another session", "email": email, "next": "/events"}
+        answer = await reader.client.post(path, data=form)
+        assert (answer.status_code, answer.headers["location"]) == (303, after)
+
+
+async def test_who_signs_out_in_a_second_tab_too_is_led_home(reader: Reader) -> None:
+    await reader.sign_up()
+    form = {"csrf": (await reader.get("/keys")).text.split('name="csrf" value="')[1].split('"')[0]}
+    answers = [await reader.client.post("/sign-out", data=form) for _ in range(2)]
+    assert [(answer.status_code, answer.headers["location"]) for answer in answers] == [(303, "/")] * 2
 
 
 async def test_ended_session_leads_to_the_sign_in_and_back(reader: Reader) -> None:
@@ -218,9 +226,12 @@ def test_to_try_again_stays_on_this_site(program: Program) -> None:
 
 async def test_a_filter_without_a_field_is_refused_in_words(reader: Reader) -> None:
     await reader.sign_up()
-    page = await reader.get("/events?groupId=x")
+    page = await reader.get("/events?groupId=x&status=never&endpoint=entities")
     assert page.status_code == 422
-    assert "<code>groupId</code>" in page.text
+    assert "<code>groupId</code>: Paste a whole id" in page.text
+    assert "<code>status</code>: A status is a number" in page.text
+    assert "Write a path such as /v1/entities" in page.text
+    assert "should match" not in page.text
 
 
 async def test_names_are_shown_as_they_are_and_never_as_markup(reader: Reader) -> None:

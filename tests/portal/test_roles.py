@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import AsyncIterator
+from html import unescape
 from pathlib import Path
 
 import pytest
 
 from ontology.roles import ROLES, Role
 from ontology.scopes import Scope
-from portal.pages import page_handlers
+from portal.pages import members, page_handlers
 from tests.logged_calls import drain
 from tests.parts import Parts
 from tests.program import Program, join, new_browser, running_program
@@ -98,3 +99,23 @@ async def test_pages_of_a_group_name_the_group(portal: Program) -> None:
         for path, told in (("/keys", "Keys of"), ("/usage", "What"), ("/events", "every call of")):
             assert f"{told} Lumen / North" in (await browser.get(path)).text
         assert "for <strong>Lumen / North</strong>" in (await browser.get("/reference/createEntity")).text
+
+
+async def test_every_member_is_listed_with_their_group(portal: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(members, "ROWS_SHOWN", 1)
+    owner = await portal.register("Lumen")
+    south = await owner.make("/v1/groups", name="South")
+    await owner.make("/v1/groups", name="North")
+    await join(owner, "Sam", groupId=south["_id"])
+    await join(owner, email="grace@example.com", password=PASSWORD, role="org_owner")
+    async with new_browser(portal.client) as browser:
+        await browser.post_form("/sign-in", {"email": "grace@example.com", "password": PASSWORD})
+        address: str | None = "/members"
+        shown: list[str] = []
+        while address:
+            page = (await browser.get(address)).text
+            shown += re.findall(r'<h3 class="key-name">(\w+).*?</li>', page, re.DOTALL)
+            assert ("<dd>South</dd>" in page) == (shown[-1] == "Sam")
+            older = re.search(r'href="(/members\?cursor=[^"]+)"', page)
+            address = unescape(older[1]) if older else None
+    assert shown == ["Grace", "Sam", "Ada"]
