@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from knowledge.quotes import Quote, score_sentences
+from knowledge.quotes import Quote, count_shared_words, score_sentences
 from knowledge.search import Hit
 from ontology.records import Record
 
@@ -87,7 +87,16 @@ def _score(question: str, sources: Sequence[Source], cosines: Sequence[float]) -
         place += len(compared)
         if compared:
             scores = score_sentences(question, [quote.text for quote in compared], own)
-            yield source, list(zip(compared, scores, strict=True))
+            yield source, _keep_best_row(question, list(zip(compared, scores, strict=True)))
+
+
+def _keep_best_row(question: str, scored: list[tuple[Quote, float]]) -> list[tuple[Quote, float]]:
+    """Of rows the one that has most words of the question: names of columns, which all have, tell none apart."""
+    rows = [entry for entry in scored if entry[0].is_row]
+    if len(rows) < 2:
+        return scored
+    best = max(rows, key=lambda entry: (count_shared_words(question, entry[0].text), entry[1]))
+    return [entry for entry in scored if not entry[0].is_row or entry is best]
 
 
 def _keep_best(scored: Sequence[Scored]) -> list[Scored]:
@@ -107,13 +116,11 @@ def _weigh(entry: Scored) -> float:
 
 
 def _choose(scored: Sequence[tuple[Quote, float]], most: int, least: float) -> list[Quote]:
-    """The best few, of rows no more than one, in reading order."""
+    """The best few, in reading order."""
     if not scored:
         return []
     best = max(score for _, score in scored)
-    ranked = sorted(scored, key=lambda entry: entry[1], reverse=True)
-    rows = [quote for quote, _ in ranked if quote.is_row]
-    ranked = [entry for entry in ranked if entry[0] not in rows[1:]][:most]
+    ranked = sorted(scored, key=lambda entry: entry[1], reverse=True)[:most]
     chosen = [quote for quote, score in ranked if score >= max(best - SPREAD_MAX, least)]
     return sorted(chosen, key=lambda quote: quote.place)
 

@@ -101,6 +101,11 @@ def score_sentences(question: str, sentences: Sequence[str], cosines: Sequence[f
     ]
 
 
+def count_shared_words(question: str, text: str) -> int:
+    """How many words of the question the text has, endings apart."""
+    return len(_stems(question) & _stems(text))
+
+
 def _read(source: str, format: str, title: str, of_platform: bool, covered: str) -> Iterator[Quote]:
     """What the covered part of the document has."""
     page = _parse(source, format, title, of_platform)
