@@ -188,14 +188,15 @@ class Limiter:
             try:
                 answer = await self._script(keys=keys, args=(question.epoch, *question.limits, len(together)))
                 decisions = _read_answer(answer, question.limits, len(together))
-            except Exception as error:
-                for decided in together:
+            except Exception as error:  # and it would be no other for those who have come meanwhile
+                refused, self._waiting[question] = together + self._waiting[question], []
+                for decided in refused:
                     if not decided.done():
                         decided.set_exception(error)
-                continue
-            for decided, decision in zip(together, decisions, strict=True):
-                if not decided.done():
-                    decided.set_result(decision)
+            else:
+                for decided, decision in zip(together, decisions, strict=True):
+                    if not decided.done():
+                        decided.set_result(decision)
         del self._waiting[question]
 
     async def count_recent(self, credential: Credential) -> tuple[int, int]:
