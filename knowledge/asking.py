@@ -29,13 +29,14 @@ from knowledge.extraction import (
     Source,
     choose_parts,
     compared_sentences,
+    drop_repeated,
 )
 from knowledge.generator import Generator, GeneratorFailed
 from knowledge.index.interface import SearchScope
 from knowledge.prompts import NOT_ANSWERED, write_messages
 from knowledge.protocol import SearchRequest
 from knowledge.quotes import Quote, list_quotes
-from knowledge.search import LIMIT_MAX, Hit, search
+from knowledge.search import LIMIT_MAX, Hit, load_beginnings, search
 from ontology.actors import PLATFORM_ORG_ID, Actor
 from ontology.ids import KnowledgeId
 from ontology.knowledge_items import KnowledgeItem
@@ -125,7 +126,7 @@ async def find_sources(
     if not (hits and decision.answerable):
         return Found(question, actor.org_id, Decision(False, decision.margin), (), nearest)
     sources = await _read_sources(session, actor, hits)
-    if len(sources) < SOURCES_MAX and len(hits) == SOURCES_READ:
+    if len(drop_repeated(sources)) < SOURCES_MAX and len(hits) == SOURCES_READ:
         # Documents that only give orders take nobody's place, however many there are.
         further = await search(session, actor, client, question, limit=LIMIT_MAX, group_id=group_id)
         sources = await _read_sources(session, actor, further)
@@ -146,7 +147,9 @@ async def answer(
     note = None
     if generator is not None:
         try:
-            async for piece in _generate(replace(found, sources=found.sources[:SOURCES_MAX]), names, generator):
+            given = enumerate(drop_repeated(found.sources)[:SOURCES_MAX], 1)
+            sources = tuple(replace(source, number=number) for number, source in given)
+            async for piece in _generate(replace(found, sources=sources), names, generator):
                 yield piece
             return
         except GeneratorFailed as failure:
@@ -253,7 +256,7 @@ def write_text(parts: Sequence[AnswerPart]) -> str:
         if part.related:
             continue
         if part.kind == "sentence":
-            said = f"{part.text} {_mark(part)}"
+            said = f"{part.text} {_mark(part)}".rstrip()
             joined = bool(blocks) and part.citations == last
             blocks[-1:] = [f"{blocks[-1]} {said}"] if joined else [*blocks[-1:], said]
             last = part.citations
@@ -276,17 +279,22 @@ def _describe_struck(struck: Sequence[str]) -> str | None:
 
 
 async def _read_sources(session: AsyncSession, actor: Actor, hits: Sequence[Hit]) -> list[Source]:
-    """The best documents of which something may be quoted, read some at a time until there are enough of them."""
+    """The best documents of which something may be quoted, read some at a time until there are enough of them.
+
+    Each by the passage that was found, and by its first, which says what the document is about.
+    """
     sources: list[Source] = []
     for start in range(0, len(hits), SOURCES_READ):
         some = hits[start : start + SOURCES_READ]
-        documents = await _load_texts(session, actor, some)
+        documents, beginnings = await _load_texts(session, actor, some), await load_beginnings(session, actor, some)
         for hit in some:
-            if hit.document_id in documents and (quotes := _list_quotes(documents[hit.document_id], hit)):
-                sources.append(Source(len(sources) + 1, hit, tuple(quotes)))
+            first = beginnings.get(hit.document_id, hit)
+            for one in (hit, *([first] if first.text != hit.text else [])):
+                if hit.document_id in documents and (quotes := _list_quotes(documents[hit.document_id], one)):
+                    sources.append(Source(len(sources) + 1, one, tuple(quotes)))
             # Reading a document takes milliseconds: others have their turn in between.
             await asyncio.sleep(0)
-        if len(sources) >= SOURCES_MAX:
+        if len(drop_repeated(sources)) >= SOURCES_MAX:
             break
     return sources
 
@@ -307,8 +315,11 @@ def _list_quotes(document: KnowledgeItem, hit: Hit) -> list[Quote]:
     of_platform = document.org_id == PLATFORM_ORG_ID
     if document.kind != "endpoint":
         return list_quotes(document.text, document.format, document.title, hit.text, of_platform=of_platform)
-    # Of an endpoint only its description is written in sentences; the lines around it are for the search.
-    lines = [line for line in hit.text.split("\n") if not line.startswith((f"{hit.method} ", "Parameters: "))]
+    # Of an endpoint only its description is written in sentences; the lines around it are for the search. What it is
+    # called, and where it is, is an answer by itself.
+    route = f"{hit.method} {hit.path}"
+    lines = [hit.title if route in hit.title else f"{hit.title}: {route}"]
+    lines += [line for line in hit.text.split("\n") if not line.startswith((f"{hit.method} ", "Parameters: "))]
     return list_quotes("", document.format, document.title, "\n".join(lines), of_platform=of_platform)
 
 

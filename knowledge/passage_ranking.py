@@ -9,7 +9,7 @@ from uuid import UUID
 
 from knowledge.index.interface import Candidate
 from knowledge.protocol import RankedDocument
-from knowledge.ranking import SCORE_DIGITS, Evidence, WordMatches, fuse, gather_evidence, scale
+from knowledge.ranking import SCORE_DIGITS, WordMatches, fuse, gather_evidence, scale
 from knowledge.weights import (
     CANDIDATE_PASSAGES,
     DENSE_WEIGHT,
@@ -38,11 +38,10 @@ def rank_passages(meaning: Sequence[Candidate], words: WordMatches, limit: int) 
     return [*unshown, *found][:limit]
 
 
-def _gather(candidates: Sequence[Candidate]) -> dict[UUID, Evidence]:
+def _gather(candidates: Sequence[Candidate]) -> dict[UUID, float]:
     """The best score of each passage: several points may lead to one."""
-    found: dict[UUID, Evidence] = {}
+    found: dict[UUID, float] = {}
     for candidate in candidates:
-        passage_id = candidate.passage_id
-        if passage_id is not None and (passage_id not in found or found[passage_id].score < candidate.score):
-            found[passage_id] = Evidence(candidate.score, passage_id)
+        if candidate.passage_id is not None:
+            found[candidate.passage_id] = max(candidate.score, found.get(candidate.passage_id, candidate.score))
     return found

@@ -1,4 +1,4 @@
-"""What may be quoted from a document: its sentences as they stand, and its code blocks whole.
+"""What may be quoted from a document: its sentences as they stand, the rows of its tables, and its code blocks whole.
 
 A passage is cut for the model, with the lines of its code run together; a quotation comes from the document itself,
 from the part that the passage covers. Sentences that speak to a program instead of a reader are never quoted.
@@ -7,6 +7,7 @@ from the part that the passage covers. Sentences that speak to a program instead
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from markdown_it.token import Token
 
@@ -17,12 +18,13 @@ from knowledge.words import split_identifiers
 
 # Longer ones are quoted from their passage: parsing must not hold a process up.
 SOURCE_CHARACTERS_MAX = 60_000
-SENTENCE_CHARACTERS_MIN, SENTENCE_CHARACTERS_MAX = 20, 500
+# Bytes: a character of a script with thousands of them says as much as three letters.
+SENTENCE_BYTES_MIN, SENTENCE_CHARACTERS_MAX = 20, 500
 CODE_LINES_MAX = 30
 NEARNESS_WEIGHT, WORDS_WEIGHT = 0.75, 0.25
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(`A-Z0-9])|\n+")
-_WORD = re.compile(r"[a-z0-9]{2,}")
+_SENTENCE_END = re.compile(r"(?<=[.!?؟])\s+(?=[\"'(`]|[^\W_a-z])|(?<=[。！？])|\n+")
+_WORD = re.compile(r"[^\W_]{2,}")
 _FOREIGN_ADDRESS = re.compile(r"(?:https?:|ftp:|data:|javascript:)?//[^\s]|\bwww\.|javascript:|data:", re.IGNORECASE)
 # Who is spoken to is a program, or what is spoken of are its answers. In words of English: no list is complete, so what
 # is quoted is never acted on either.
@@ -49,7 +51,7 @@ _TO_A_PROGRAM = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """One sentence, or one code block with its language; `place` is its number in the document.
+    """One sentence, one row of a table, or one code block with its language; `place` is its number in the document.
 
     `pictured` is what stands in one paragraph with a picture from elsewhere.
     """
@@ -58,12 +60,12 @@ class Quote:
     text: str
     language: str | None = None
     pictured: bool = False
+    is_row: bool = False
 
 
 def list_quotes(source: str, format: str, title: str, passage: str, *, of_platform: bool) -> list[Quote]:
     """What a passage covers of its document, in reading order; of a document that cannot be parsed, the passage."""
-    covered = _squeeze(passage)
-    quotes = [quote for quote in _read(source, format, title, of_platform) if _squeeze(quote.text)[:300] in covered]
+    quotes = list(_read(source, format, title, of_platform, _squeeze(passage)))
     if not quotes:
         quotes = [Quote(number, sentence) for number, sentence in enumerate(split_sentences(passage))]
     return [
@@ -83,7 +85,9 @@ def split_sentences(text: str) -> list[str]:
 
 def is_quotable(sentence: str) -> bool:
     """Whether it says something to a reader: no scrap, question, address elsewhere or order to a program."""
-    if not SENTENCE_CHARACTERS_MIN <= len(sentence) <= SENTENCE_CHARACTERS_MAX or sentence.endswith("?"):
+    if len(sentence.encode()) < SENTENCE_BYTES_MIN or len(sentence) > SENTENCE_CHARACTERS_MAX:
+        return False
+    if sentence.endswith(("?", "？", "؟")):
         return False
     return not (_TO_A_PROGRAM.search(sentence) or _FOREIGN_ADDRESS.search(sentence))
 
@@ -97,15 +101,48 @@ def score_sentences(question: str, sentences: Sequence[str], cosines: Sequence[f
     ]
 
 
-def _read(source: str, format: str, title: str, of_platform: bool) -> Iterator[Quote]:
+def count_shared_words(question: str, text: str) -> int:
+    """How many words of the question the text has, endings apart."""
+    return len(_stems(question) & _stems(text))
+
+
+def _read(source: str, format: str, title: str, of_platform: bool, covered: str) -> Iterator[Quote]:
+    """What the covered part of the document has."""
     page = _parse(source, format, title, of_platform)
     if page is None:
         return
-    place = 0
+    places = count()
     for position, token in enumerate(page.tokens):
-        for quote in _read_token(page.tokens, position, token):
-            yield Quote(place, *quote)
-            place += 1
+        for text, cells, pictured in _read_rows(page.tokens, position) if token.type == "table_open" else ():
+            if _squeeze(cells) in covered:
+                yield Quote(next(places), text, pictured=pictured, is_row=True)
+        for text, language, pictured in _read_token(page.tokens, position, token):
+            if _squeeze(text)[:300] in covered:
+                yield Quote(next(places), text, language, pictured)
+
+
+def _read_rows(tokens: Sequence[Token], start: int) -> Iterator[tuple[str, str, bool]]:
+    """Each row of the table that begins there: with the names of its columns, its cells alone, whether pictured."""
+    names, cells, pictured = list[str](), list[str](), False
+    for token in map(tokens.__getitem__, range(start, len(tokens))):
+        if token.type == "inline":
+            cells.append(plain_text(token))
+            pictured = pictured or _is_pictured(token)
+        elif token.type == "tr_close":
+            if names:
+                yield _name_cells(names, cells), "".join(cells), pictured
+            names, cells, pictured = names or cells, [], False
+        elif token.type == "table_close":
+            return
+
+
+def _name_cells(names: Sequence[str], cells: Sequence[str]) -> str:
+    """`Standard; weight: 15 kg; price: 6 EUR`; where there are but two columns, `Standard: 15 kg`."""
+    if len(cells) == 2:
+        return ": ".join(cells)
+    return "; ".join(
+        [*cells[:1], *(f"{name}: {cell}" for name, cell in zip(names[1:], cells[1:], strict=False) if cell)]
+    )
 
 
 def _parse(source: str, format: str, title: str, of_platform: bool) -> Page | None:
@@ -119,14 +156,10 @@ def _parse(source: str, format: str, title: str, of_platform: bool) -> Page | No
 
 def _read_token(tokens: Sequence[Token], position: int, token: Token) -> Iterator[tuple[str, str | None, bool]]:
     if token.type == "inline":
-        # A cell of a table or a heading says nothing by itself.
+        # A cell of a table says nothing without its row, and a heading nothing by itself.
         if position and tokens[position - 1].type not in ("heading_open", "td_open", "th_open"):
-            pictured = any(
-                child.type == "image" and _FOREIGN_ADDRESS.search(str(child.attrs.get("src", "")))
-                for child in token.children or ()
-            )
             for sentence in split_sentences(plain_text(token)):
-                yield sentence, None, pictured
+                yield sentence, None, _is_pictured(token)
         return
     fences = code_fences(token)
     if fences:
@@ -134,6 +167,13 @@ def _read_token(tokens: Sequence[Token], position: int, token: Token) -> Iterato
         fence = (curl or fences)[0]
         if fence.content.count("\n") <= CODE_LINES_MAX and not _TO_A_PROGRAM.search(fence.content):
             yield fence.content.rstrip("\n"), fence_info(fence).language, False
+
+
+def _is_pictured(inline: Token) -> bool:
+    return any(
+        child.type == "image" and _FOREIGN_ADDRESS.search(str(child.attrs.get("src", "")))
+        for child in inline.children or ()
+    )
 
 
 def _squeeze(text: str) -> str:

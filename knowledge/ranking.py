@@ -3,7 +3,7 @@
 Normalised scores fused per document gain up to .13 nDCG@10 over fused ranks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -24,14 +24,6 @@ from knowledge.words import distinct_words
 
 SCORE_DIGITS = 3
 WORDS_LOOKED_UP_MAX = 24
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What one list says of a document: its score, and the passage that speaks loudest."""
-
-    score: float
-    passage_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,25 +66,25 @@ def is_far(meaning: Sequence[Candidate], words: WordMatches) -> bool:
 
 def rank(meaning: Sequence[Candidate], words: WordMatches, limit: int) -> list[RankedDocument]:
     """The best documents: those named exactly first, then by fused evidence."""
-    dense, passages = gather_evidence(meaning), gather_evidence(words.passages)
-    documents, named = gather_evidence(words.documents), words.named
+    passages, documents, named = gather_evidence(words.passages), gather_evidence(words.documents), words.named
     scores = fuse(
-        (DENSE_WEIGHT, scale(dense)),
+        (DENSE_WEIGHT, scale(gather_evidence(meaning))),
         (PASSAGE_WORDS_WEIGHT, scale(passages, ended=len(words.passages) < CANDIDATE_PASSAGES)),
         (DOCUMENT_WORDS_WEIGHT, scale(documents, ended=len(words.documents) < NORMALISED_DOCUMENTS)),
     )
     order = sorted(scores.keys() | named, key=lambda found: (found in named, scores.get(found, 0.0)), reverse=True)
+    spoken = _find_spoken({found.int for found in order[:limit]}, meaning, words.passages)
     return [
         RankedDocument(
             document_id=found,
-            passage_id=_loudest(found, dense, passages),
+            passage_id=spoken.get(found.int),
             score=1.0 if found in named else round(scores[found], SCORE_DIGITS),
         )
         for found in order[:limit]
     ]
 
 
-def gather_evidence(candidates: Sequence[Candidate]) -> dict[UUID, Evidence]:
+def gather_evidence(candidates: Sequence[Candidate]) -> dict[UUID, float]:
     """Documents with the weighted sum of their best scores, best first, at most a hundred.
 
     A document with fewer candidates is credited with the lowest score of the list for the missing ones, which is
@@ -107,8 +99,8 @@ def gather_evidence(candidates: Sequence[Candidate]) -> dict[UUID, Evidence]:
         own = found.setdefault(candidate.document_id.int, [])
         if len(own) < len(EVIDENCE_WEIGHTS):
             own.append(candidate)
-    evidence = [(own[0].document_id, Evidence(_weigh(own, floor), own[0].passage_id)) for own in found.values()]
-    evidence.sort(key=lambda entry: entry[1].score, reverse=True)
+    evidence = [(own[0].document_id, _weigh(own, floor)) for own in found.values()]
+    evidence.sort(key=lambda entry: entry[1], reverse=True)
     return dict(evidence[:NORMALISED_DOCUMENTS])
 
 
@@ -119,7 +111,7 @@ def _weigh(own: Sequence[Candidate], floor: float) -> float:
     return score
 
 
-def scale(evidence: Mapping[UUID, Evidence], *, ended: bool = False) -> dict[UUID, float]:
+def scale(evidence: Mapping[UUID, float], *, ended: bool = False) -> dict[UUID, float]:
     """Scores between 0 and 1, 0 for the last of the list.
 
     A list of words that has ended names every document with one of them: the last of it is still better than all
@@ -127,12 +119,9 @@ def scale(evidence: Mapping[UUID, Evidence], *, ended: bool = False) -> dict[UUI
     """
     if not evidence:
         return {}
-    scores = [entry.score for entry in evidence.values()]
-    lowest = 0.0 if ended else min(scores)
-    spread = max(scores) - lowest
-    return {
-        document_id: (entry.score - lowest) / spread if spread > 0 else 1.0 for document_id, entry in evidence.items()
-    }
+    lowest = 0.0 if ended else min(evidence.values())
+    spread = max(evidence.values()) - lowest
+    return {document_id: (score - lowest) / spread if spread > 0 else 1.0 for document_id, score in evidence.items()}
 
 
 def fuse(*lists: tuple[float, Mapping[UUID, float]]) -> dict[UUID, float]:
@@ -144,8 +133,22 @@ def fuse(*lists: tuple[float, Mapping[UUID, float]]) -> dict[UUID, float]:
     return fused
 
 
-def _loudest(found: UUID, dense: Mapping[UUID, Evidence], passages: Mapping[UUID, Evidence]) -> UUID | None:
-    for evidence in (dense, passages):
-        if found in evidence:
-            return evidence[found].passage_id
-    return None
+def _find_spoken(documents: Set[int], *lists: Sequence[Candidate]) -> dict[int, UUID]:
+    """Of each document the passage that says most, by all lists together; none where only a lead or the whole matched.
+
+    A lead, such as an alias, leads to a document, and what answers may stand anywhere in it.
+    """
+    scores: dict[int, float] = {}
+    spoken: dict[int, Candidate] = {}
+    for candidates in lists:
+        lowest = candidates[-1].score if candidates else 0.0
+        for candidate in candidates:
+            document, passage_id = candidate.document_id.int, candidate.passage_id
+            if passage_id is None or candidate.is_lead or document not in documents:
+                continue
+            score = (candidate.score - lowest) / (candidates[0].score - lowest or 1.0)
+            score = scores[passage_id.int] = scores.get(passage_id.int, 0.0) + score
+            best = spoken.get(document)
+            if best is None or best.passage_id is None or score > scores[best.passage_id.int]:
+                spoken[document] = candidate
+    return {document: best.passage_id for document, best in spoken.items() if best.passage_id is not None}

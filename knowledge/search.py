@@ -90,6 +90,17 @@ async def search(
     return hits[:limit]
 
 
+async def load_beginnings(session: AsyncSession, actor: Actor, hits: Sequence[Hit]) -> dict[UUID, Hit]:
+    """The first passages of the documents, as far as they may be read, each as a hit in place of the one found."""
+    rows = await _load_rows(session, actor, [RankedDocument(hit.document_id, None, hit.score) for hit in hits])
+    pairs = ((hit, rows.get(hit.document_id), rows.get(_first(hit.document_id))) for hit in hits)
+    return {
+        hit.document_id: _to_hit(document, passage, hit.score, "")
+        for hit, document, passage in pairs
+        if document is not None and passage is not None
+    }
+
+
 def describe_document(row: KnowledgeItem, passage: KnowledgeItem | None = None, *, score: float = 1.0) -> Hit:
     """A document that was found by what it is, not by words; with its title where no passage is given."""
     return Hit(

@@ -102,12 +102,13 @@ async def describe_limits(
     actor.require(Scope.QUOTA_VIEW)
     limits = PLAN_LIMITS[actor.plan]
     groups, things = await count_sub_groups(session, actor), await count_things(session, actor, group_id)
-    used = "" if spent is None else f" {spent[0]} and {spent[1]} are used."
+    used = "" if spent is None else f" {_group(spent[0])} and {_group(spent[1])} are used."
     return OwnFigures(
         (
             f"You are on the plan {actor.plan}.",
-            f"It allows {limits.requests_per_minute} requests a minute and {limits.requests_per_day} a day.{used}",
-            f"You have {_count(groups, 'sub-group')} of {_most(limits.sub_groups_max)}.",
+            f"It allows {_group(limits.requests_per_minute)} requests a minute and "
+            f"{_group(limits.requests_per_day)} a day.{used}",
+            f"You have {_count(groups, 'sub-group')}; an organisation may have {_most(limits.sub_groups_max)}.",
             f"You have {_count(things, 'entity', 'entities')}; a group may hold {_most(limits.things_per_group_max)}.",
         ),
         "GET /v1/quota",
@@ -127,8 +128,8 @@ async def describe_keys(session: AsyncSession, actor: Actor, now: datetime, grou
     ending = [key for key in active if key.expires_at is not None and key.expires_at < now + EXPIRES_SOON]
     unused = [key for key in active if key.last_used_at is None]
     sentences = [f"You have {_count(len(keys), 'key')}, of which {len(active)} {_are(len(active))} active."]
-    if ending:
-        sentences.append(f"Within 30 days expire: {_name_keys(ending)}.")
+    if active:
+        sentences.append(f"Within 30 days expire: {_name_keys(ending) or 'none'}.")
     if unused:
         sentences.append(f"Never used so far: {_name_keys(unused)}.")
     if recent := [key for key in active if key.last_used_at is not None]:
@@ -149,7 +150,12 @@ def _name_keys(keys: Sequence[ApiKey]) -> str:
 
 
 def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or f'{one}s'}"
+    return f"{_group(number)} {one if number == 1 else many or f'{one}s'}"
+
+
+def _group(number: int) -> str:
+    """`1 000 000`, as the pages write it."""
+    return f"{number:,}".replace(",", " ")
 
 
 def _were(number: int) -> str:
@@ -161,7 +167,7 @@ def _are(number: int) -> str:
 
 
 def _most(maximum: int | None) -> str:
-    return "any number" if maximum is None else str(maximum)
+    return "any number" if maximum is None else _group(maximum)
 
 
 def _narrow(group_id: UUID | None) -> str:

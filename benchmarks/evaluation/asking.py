@@ -7,7 +7,7 @@ as answered rightly when its answer cites a right page.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from knowledge.engine import Engine
 from knowledge.extraction import SOURCES_READ, Source, choose_parts, compared_sentences
 from knowledge.index.interface import SearchScope
 from knowledge.indexing import Splitter
+from knowledge.passages import Passage
 from knowledge.protocol import RankedDocument, SearchRequest
 from knowledge.quotes import list_quotes
 from knowledge.search import Hit
@@ -147,13 +148,18 @@ def _ask_all(ask: Callable[..., Asked], answerable: Mapping[str, JudgedSet], pre
 
 def _asker(engine: Engine, judged_set: JudgedSet, splitter: Splitter) -> Callable[..., Asked]:
     sources = {source.document_id: source for source in judged_set.documents}
-    passages: dict[UUID, Any] = {}
+    passages: dict[UUID, Passage] = {}
     for source in judged_set.documents:
         prepared = splitter.prepare(source).passages
         passages |= {entry.id: entry.passage for entry in prepared} | {source.document_id: prepared[0].passage}
 
-    def to_source(number: int, ranked: RankedDocument) -> Source:
-        document, passage = sources[ranked.document_id], passages[ranked.passage_id or ranked.document_id]
+    def to_sources(ranked: RankedDocument) -> list[Source]:
+        """As `knowledge.asking` reads them: the passage that was found, and the first."""
+        found, first = passages[ranked.passage_id or ranked.document_id], passages[ranked.document_id]
+        return [to_source(ranked, passage) for passage in (found, *([first] if first.text != found.text else []))]
+
+    def to_source(ranked: RankedDocument, passage: Passage) -> Source:
+        document = sources[ranked.document_id]
         hit = Hit(
             kind=document.kind,
             document_id=document.document_id,
@@ -164,12 +170,13 @@ def _asker(engine: Engine, judged_set: JudgedSet, splitter: Splitter) -> Callabl
             score=ranked.score,
         )
         text = "" if document.kind == "endpoint" else document.text
-        return Source(number, hit, tuple(list_quotes(text, "markdown", document.title, passage.text, of_platform=True)))
+        return Source(0, hit, tuple(list_quotes(text, "markdown", document.title, passage.text, of_platform=True)))
 
     def ask(kind: str, text: str, right: set[str]) -> Asked:
         decision = decide(text, engine.weigh(SearchRequest(text, _SCOPE, (), 1)))
         ranked = engine.search(SearchRequest(text, _SCOPE, (), SOURCES_READ))
-        found = [to_source(number, entry) for number, entry in enumerate(ranked, 1)]
+        given = enumerate((source for entry in ranked for source in to_sources(entry)), 1)
+        found = [replace(source, number=number) for number, source in given]
         cosines = engine.compare(text, compared_sentences(found), ORGANISATION)
         cited = {number for part in choose_parts(text, found, cosines) for number in part.citations}
         names = {judged_set.identities[source.hit.document_id] for source in found if source.number in cited}

@@ -193,7 +193,11 @@ class EdgeIndex:
         request = QueryRequest(limit=limit, query=query, filter=chosen, params=params, with_payload=False)
         found = [(_to_uuid(point.id).int, point.score) for point in self._shard.query(request)]
         places = self._find_places([number for number, _ in found])
-        return [Candidate(*place, score) for number, score in found if (place := places.get(number)) is not None]
+        return [
+            Candidate(*place, score, place[1] is not None and place[1].int != number)
+            for number, score in found
+            if (place := places.get(number)) is not None
+        ]
 
     def _find_places(self, numbers: Sequence[int]) -> Mapping[int, Place]:
         """Where points belong; one that has been deleted meanwhile is left out."""

@@ -102,11 +102,15 @@ class SearchScope:
 
 
 class Candidate(NamedTuple):
-    """One point that matched. ``passage_id`` is ``None`` when the document matched as a whole."""
+    """One point that matched. ``passage_id`` is ``None`` when the document matched as a whole.
+
+    ``is_lead`` where it was found by another text than that of the passage, such as an alias of the document.
+    """
 
     document_id: UUID
     passage_id: UUID | None
     score: float
+    is_lead: bool = False
 
 
 class Index(Protocol):

@@ -131,7 +131,7 @@ class ServerIndex:
             return []
         named = self._filters.named(names, scope, kinds)
         records, _ = self._answer(lambda: self._scroll(named, None, limit))
-        return [_to_candidate(record.payload, 1.0) for record in records]
+        return [_to_candidate(record, 1.0) for record in records]
 
     def count(self) -> int:
         return self._answer(lambda: self._client.count(self._collection)).count
@@ -197,7 +197,7 @@ class ServerIndex:
                 with_payload=_HYDRATION_KEYS,
             )
         )
-        return [_to_candidate(point.payload, point.score) for point in answer.points]
+        return [_to_candidate(point, point.score) for point in answer.points]
 
 
 def _to_struct(point: Point) -> models.PointStruct:
@@ -211,7 +211,8 @@ def _to_struct(point: Point) -> models.PointStruct:
     return models.PointStruct(id=str(point.id), vector=vectors, payload=point.payload)
 
 
-def _to_candidate(payload: dict[str, Any] | None, score: float) -> Candidate:
-    payload = payload or {}
-    passage_id = payload.get("passage_id")
-    return Candidate(parse_id(payload["document_id"]), parse_id(passage_id) if passage_id else None, score)
+def _to_candidate(point: models.Record | models.ScoredPoint, score: float) -> Candidate:
+    payload = point.payload or {}
+    passage_id = parse_id(payload["passage_id"]) if payload.get("passage_id") else None
+    is_lead = passage_id is not None and str(passage_id) != str(point.id)
+    return Candidate(parse_id(payload["document_id"]), passage_id, score, is_lead)

@@ -215,6 +215,12 @@ async def test_what_is_like_no_error_is_not_called_one(owner: Caller, message: s
     assert (told["code"], told["cause"]) == (None, None)
 
 
+async def test_what_the_network_says_leads_to_the_page_about_it(owner: Caller) -> None:
+    message = "requests.exceptions.ConnectionError: Max retries exceeded with url: /v1/entities (Connection refused)"
+    told = (await owner.post("/v1/knowledge/troubleshoot", {"message": message})).json()
+    assert (told["code"], told["data"][0]["externalId"]) == (None, "guides/no-answer")
+
+
 @pytest.mark.timeout(900)
 async def test_seeded_faults_are_explained_and_mended(owner: Caller, capsys: pytest.CaptureFixture[str]) -> None:
     dice = random.Random(SEED)

@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 
-from knowledge.answerability import ANSWERABLE_FROM, SINGLE_PASSAGE_COSTS, Likeness, decide, list_examples
+from knowledge.answerability import (
+    ANSWERABLE_FROM,
+    SINGLE_PASSAGE_COSTS,
+    Likeness,
+    decide,
+    list_examples,
+    measure_error,
+)
 
 FAR = dict.fromkeys(list_examples(), (0.2, 0.2, 0.2))
 
@@ -16,7 +23,7 @@ def near(passage: float = 0.6, unknown_words: float = 0.0, **examples: float) ->
 
 def test_examples_are_questions_of_every_subject_and_none_stands_in_two_lists() -> None:
     lists = list_examples()
-    assert set(lists) == {"elsewhere", "absent", "docs", "errors", "usage", "limits", "keys"}
+    assert set(lists) == {"elsewhere", "absent", "foreign_errors", "docs", "errors", "usage", "limits", "keys"}
     texts = [text for examples in lists.values() for text in examples]
     assert len(texts) == len(set(texts)) and all(len(examples) >= 10 for examples in lists.values())
 
@@ -25,6 +32,12 @@ def test_a_question_nearer_to_other_subjects_is_refused() -> None:
     assert decide("what is a group", near(0.6, elsewhere=0.4)).answerable
     refused = decide("what is a pod", near(0.6, elsewhere=0.6 - ANSWERABLE_FROM + 0.01))
     assert not refused.answerable and refused.margin < 0
+
+
+def test_a_message_is_held_against_other_subjects_and_against_errors_of_other_programs() -> None:
+    likeness = near(0.6, elsewhere=0.4, foreign_errors=0.7)
+    assert measure_error(likeness) == pytest.approx((0.2, -0.1))
+    assert measure_error(Likeness((), likeness.examples)) == (-1.0, -1.0)
 
 
 def test_a_question_nearer_to_what_is_missing_here_is_refused() -> None:

@@ -38,3 +38,10 @@ def test_a_list_that_was_cut_off_begins_at_its_last() -> None:
 def test_documents_named_exactly_come_first() -> None:
     words = WordMatches([], [whole(FIRST, 4.0)], frozenset((SECOND,)))
     assert [(entry.document_id, entry.score == 1.0) for entry in rank([], words, 2)] == [(SECOND, True), (FIRST, False)]
+
+
+def test_the_passage_shown_is_the_one_that_says_most_whatever_alias_led_there() -> None:
+    meaning = [Candidate(FIRST, SECOND, 0.9, True), Candidate(FIRST, SECOND, 0.5), Candidate(FIRST, THIRD, 0.45)]
+    words = WordMatches([Candidate(FIRST, THIRD, 4.0), Candidate(FIRST, SECOND, 1.0)], [], frozenset())
+    assert [entry.passage_id for entry in rank(meaning, words, 1)] == [THIRD]
+    assert [entry.passage_id for entry in rank(meaning[:1], WordMatches([], [], frozenset()), 1)] == [None]
