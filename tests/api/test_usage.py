@@ -2,12 +2,12 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec import structs
 from sqlalchemy import event
 
 from ontology.database import open_duty
@@ -145,7 +145,7 @@ async def test_all_keys_are_listed_with_one_statement(api: Program) -> None:
     keys = [caller, *[await api.issue(caller) for _ in range(5)]]
     await _store(api, [_entry(key) for number, key in enumerate(keys) for _ in range(number)])
     old = _entry(keys[5], at=utc_now() - timedelta(days=40))
-    await _store(api, [old, replace(old, id=decode_id(keys[0].key_id)[1])])
+    await _store(api, [old, structs.replace(old, id=decode_id(keys[0].key_id)[1])])
     statements: list[str] = []
     engine = api.litestar.state.services.engine.sync_engine
     event.listen(engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
