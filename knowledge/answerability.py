@@ -10,7 +10,7 @@ fifteen texts of that kind 14 are answered so, 9 if three passages have to, and 
 
 The weight of unknown words was chosen on the development sets of `benchmarks/evaluation/own`; the second list was
 mended by them and the training sets, and the threshold is where 95 of 100 of both together are refused (.951, and .866
-answered rightly). On the test sets, about other subjects, .892 are refused and .811 answered rightly, on the held-out
+answered rightly). On the test sets, about other subjects, .886 are refused and .811 answered rightly, on the held-out
 sets .70 and .616. Compared when the pages of passwords were not there yet: .904 and .798, without the list .675 at as
 many refusals; held out .70 and .591, without it .473. Both flatter: who wrote the list had written the test questions,
 and had seen the first 60 held-out refusals, of which .80 were refused with it and .47 without. Of the other 40, most of
