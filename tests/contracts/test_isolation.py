@@ -32,11 +32,11 @@ pytestmark = pytest.mark.timeout(600)
 
 # Keys that are good, whose probes the walls have to stop.
 LIVING = ("admin", "root admin")
-# They show rows of nobody: the caller's own names, counts, the vocabulary, and what has not happened yet. The list of
-# documents leaves out what is not the organisation's in a condition of its own, since the platform's are visible to
-# everybody.
+# They show rows of nobody: the caller's own names, counts, the vocabulary, what has not happened yet, and operations of
+# this API, which are looked for as by somebody without a key. The list of documents leaves out what is not the
+# organisation's in a condition of its own, since the platform's are visible to everybody.
 _NO_ROWS = {"whoami {}", "getQuota {}", "getOntology {}", "aggregateEvents {}", "listTypes {}", "getUsage {}"}
-_NO_ROWS |= {"getFeatures {}", "tailEvents {'seconds': '0'}"}
+_NO_ROWS |= {"getFeatures {}", "suggestOperations {}", "tailEvents {'seconds': '0'}"}
 SILENT = {
     "admin": _NO_ROWS,
     "root admin": _NO_ROWS

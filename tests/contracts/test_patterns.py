@@ -31,6 +31,7 @@ TOKENS_MAX = 5
 # Never searched for, but held against one text from its beginning.
 ANCHORED = {"knowledge.markdown_html._LOCAL 0", "knowledge.queries._ID_SEGMENT 0", "knowledge.queries._FILE 0"}
 ANCHORED |= {"ontology.usage_patterns._OPERATION 0", "knowledge.answerability._ASKS 0"}
+ANCHORED |= {"knowledge.html_text._TAG_END 0", "knowledge.words._PAGE_FILE 0"}
 PREFIXES_MAX = 6
 # A list of many words has many, of which each works as the next.
 PUMPS_MAX = 120
