@@ -67,7 +67,7 @@ def choose_parts(question: str, sources: Sequence[Source], cosines: Sequence[flo
     for place, (source, sentences) in enumerate(scored):
         # Documents repeat each other; a sentence is said once.
         new = [(quote, score) for quote, score in sentences if quote.text not in given]
-        chosen = _choose(new, *((SENTENCES_OF_FIRST, -1.0) if place == 0 else (1, SCORE_MIN)))
+        chosen = _choose(new, SENTENCES_OF_FIRST, -1.0) if place == 0 else _choose(new, 1, SCORE_MIN)
         given |= {quote.text for quote in chosen}
         related = place > 0 and max((score for _, score in new), default=0.0) < nearest - SPREAD_MAX
         parts += [

@@ -7,7 +7,7 @@ from the part that the passage covers. Sentences that speak to a program instead
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 
 from markdown_it.token import Token
 
@@ -124,7 +124,7 @@ def _read(source: str, format: str, title: str, of_platform: bool, covered: str)
 def _read_rows(tokens: Sequence[Token], start: int) -> Iterator[tuple[str, str, bool]]:
     """Each row of the table that begins there: with the names of its columns, its cells alone, whether pictured."""
     names, cells, pictured = list[str](), list[str](), False
-    for token in map(tokens.__getitem__, range(start, len(tokens))):
+    for token in islice(tokens, start, None):
         if token.type == "inline":
             cells.append(plain_text(token))
             pictured = pictured or _is_pictured(token)

@@ -184,7 +184,8 @@ async def cancel_invitation(session: AsyncSession, actor: Actor, invitation_id: 
     if invitation.accepted_at is not None:
         raise Conflict("The invitation has been accepted; remove the person instead.", leads_to=("removePerson",))
     if invitation.cancelled_at is None:
-        _cancel(session, actor, invitation, now, "path.invitationId")
+        refuse_wider_role(actor, Role(invitation.role), "path.invitationId")
+        _cancel(session, actor, invitation, now)
     return invitation
 
 
@@ -253,12 +254,12 @@ async def _cancel_pending(
     if created_by is not None:
         query = query.where(col(Invitation.created_by) == created_by)
     for invitation in (await session.exec(query.with_for_update())).all():
-        _cancel(session, actor, invitation, now, "body.email")
+        if email is not None:  # those of somebody who leaves end whatever they invite to
+            refuse_wider_role(actor, Role(invitation.role), "body.email")
+        _cancel(session, actor, invitation, now)
 
 
-def _cancel(session: AsyncSession, actor: Actor, invitation: Invitation, now: datetime, place: str) -> None:
-    """Raises: PrivilegeEscalation: it invites to more than the actor may do."""
-    refuse_wider_role(actor, Role(invitation.role), place)
+def _cancel(session: AsyncSession, actor: Actor, invitation: Invitation, now: datetime) -> None:
     invitation.cancelled_at = now
     target = encode_id("invitation", invitation.id)
     metadata = {"thingType": "invitation", "action": "cancelled", "deletionType": "soft"}

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from ontology.fast_database import STATEMENT_TIMEOUT_MS, FastDatabase, HotStatement, Unserved
+from ontology.fast_database import FastDatabase, HotStatement, Unserved
 from ontology.request_log import STREAM
 from tests.logged_calls import drain
 from tests.parts import Parts
@@ -122,15 +122,15 @@ async def test_a_slow_statement_holds_up_neither_those_beside_it_nor_those_behin
     slow = HotStatement(b"slow", b"SELECT pg_sleep(60)::text", ())
     await eventually(lambda: _is_ready(hot))
     sleepers = [asyncio.create_task(hot.read(owner.owner, slow, ())) for _ in range(40)]
-    await asyncio.sleep(0)
-    began = monotonic()
+    await asyncio.sleep(0)  # they are first in the queue
+    # Answers that are late are 503 (`api/late_answers.py`).
     answers = await asyncio.gather(*(owner.get(f"/v1/entities/{thing['_id']}") for _ in range(20)))
-    took = monotonic() - began
     assert {answer.status_code for answer in answers} == {200}
-    assert took < ANSWER_SECONDS_MAX
     ended = await asyncio.gather(*sleepers, return_exceptions=True)
     assert all(isinstance(end, Unserved) for end in ended)
-    assert monotonic() - began < len(ended) * STATEMENT_TIMEOUT_MS / 1000
+    # Who is sent in one go with a slow one ends with it, and waits for no timeout of its own.
+    timed_out = [end for end in ended if "statement timeout" in str(end)]
+    assert 0 < len(timed_out) <= len(ended) // 4
 
 
 async def test_writes_that_share_a_commit_with_one_that_fails_are_done_by_the_session(

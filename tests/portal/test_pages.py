@@ -1,6 +1,5 @@
 """What the pages answer, asked without a browser."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from html import unescape
@@ -25,7 +24,7 @@ from portal.search_limits import Asking
 from tests.browser import PASSWORD
 from tests.parts import Parts
 from tests.portal.conftest import NewReader, Reader
-from tests.program import Program, running_program
+from tests.program import Program, eventually, running_program
 
 ELSEWHERE = (
     "//evil.example",
@@ -196,15 +195,18 @@ async def test_a_bug_is_told_without_detail_and_the_page_can_be_tried_again(
 
 
 async def test_a_late_page_is_told_as_a_page_and_leads_nowhere_else(
-    reader: Reader, program: Program, monkeypatch: pytest.MonkeyPatch
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     await reader.sign_up()
 
-    async def wait(*_: object) -> None:
-        await asyncio.sleep(1)
+    async def is_late() -> bool:
+        return "late GET /keys" in caplog.text
+
+    async def fail_late(*_: object) -> None:
+        await eventually(is_late)
         raise RuntimeError
 
-    monkeypatch.setattr(keys, "list_keys", wait)
+    monkeypatch.setattr(keys, "list_keys", fail_late)
     monkeypatch.setattr(late_answers, "ANSWER_SECONDS_MAX", 0.1)
     monkeypatch.setattr(late_answers, "LOOK_SECONDS", 0.05)
     page = await reader.client.get("/keys", headers={"Accept": "text/html,*/*"})
@@ -212,6 +214,7 @@ async def test_a_late_page_is_told_as_a_page_and_leads_nowhere_else(
     assert int(page.headers["retry-after"]) > 0
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert 'href="/keys">Try again</a>' in page.text
+    caplog.clear()
     plain = await reader.client.get("/keys")
     assert plain.headers["content-type"] == "application/problem+json"
 
